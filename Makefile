@@ -1,0 +1,36 @@
+# The README's two commands are `make run` and `make test`; both may be repeated and are quick then.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(shell find src -name '*.pyx' -o -name '*.pxd')
+
+.PHONY: run test soak clean
+
+run: $(VENV)/.demo
+	$(BIN)/hubbub demo
+
+test: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint --max-line-length 100 src
+	$(BIN)/mypy
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
+
+soak: $(VENV)/.dev  # minutes, not seconds: crash rounds and large simulations
+	$(BIN)/pytest -m long
+
+$(VENV)/.python:
+	bash tools/prepare.sh $(PYTHON) $(VENV)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml $(NATIVE)
+	$(BIN)/pip install --quiet --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(BIN)/pip install --quiet --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info
+	find src -name '*.so' -o -name '*.c' | xargs rm -f

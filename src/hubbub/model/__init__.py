@@ -1,0 +1,1 @@
+"""The nouns: addresses, patterns, messages, settings and errors. Imports nothing of hubbub."""

@@ -1,0 +1,2 @@
+def matches(pattern: bytes, name: bytes) -> bool:
+    """Whether ``name`` matches the Redis glob ``pattern``."""
