@@ -71,7 +71,7 @@ class Sync(Protocol):
     """One group commit under way: ``run`` in any thread, then ``finish`` in the log's own."""
 
     def run(self) -> None:
-        """fdatasync every file that was appended to; keeps failures for ``finish``."""
+        """Sync (fdatasync) every file that was appended to; keep failures for ``finish``."""
 
     def finish(self) -> None:
         """Move ``durable_offset`` on and call those who wait, or fail the partition for good."""

@@ -54,7 +54,7 @@ class Wildcard:
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A Redis glob (``* ? [a-z] [^a] \\x``) over the bytes of the name as Redis shows it."""
+    r"""A Redis glob (``* ? [a-z] [^a] \x``) over the bytes of the name as Redis shows it."""
 
     text: bytes
 

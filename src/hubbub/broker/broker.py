@@ -1,0 +1,246 @@
+"""The facade that every listener, the Python API and the command line talk to."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+from hubbub.broker.groups import GroupCoordinator
+from hubbub.broker.offsets import CommittedOffsets
+from hubbub.log.records import encode_messages
+
+from hubbub.broker import names
+from hubbub.broker.access import AllowAll
+from hubbub.broker.config import BrokerConfig
+from hubbub.broker.decode import record_decoder
+from hubbub.broker.publication import Publication, Stored
+from hubbub.broker.router import Router
+from hubbub.broker.state import STATE_SETTINGS, StateLog
+from hubbub.broker.subscriptions import Subscriptions
+from hubbub.broker.topics import Catalogue
+from hubbub.log.hashing import murmur2
+from hubbub.model.errors import DeniedError, HubbubError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubbub.broker.access import Access, Action
+    from hubbub.broker.observer import Observer
+    from hubbub.broker.partition import Partition
+    from hubbub.broker.timers import Timers
+    from hubbub.broker.topics import Topic
+    from hubbub.log.seam import Appended, Log
+    from hubbub.model.address import Address
+    from hubbub.model.message import Message
+    from hubbub.model.pattern import Pattern
+    from hubbub.model.settings import TopicSettings
+
+_CLUSTER_ID_KEY = b"cluster-id"
+_PRODUCER_IDS_KEY = b"producer-ids"
+# Producer ids are handed out from blocks, so that a new producer costs no write of its own.
+_PRODUCER_ID_BLOCK = 1000
+
+
+class Broker:
+    """Publish, subscribe and look up. One thread's, driven by whoever advances ``timers``."""
+
+    def __init__(
+        self,
+        log: Log,
+        timers: Timers,
+        config: BrokerConfig | None = None,
+        access: Access | None = None,
+    ) -> None:
+        self.log = log
+        self.timers = timers
+        self.config = config or BrokerConfig()
+        self.access: Access = access or AllowAll()
+        self.topics = Catalogue(log, timers)
+        self.observers: Router[Observer] = Router()
+        self._state = StateLog(self._internal(names.STATE).partitions[0].log, timers)
+        self.decode = record_decoder(self.topics)
+        self.subscriptions = Subscriptions(
+            self._state, self.topics, timers, self.decode, self._publish_dead_letter
+        )
+        committed = self._internal(names.CONSUMER_OFFSETS)
+        self.offsets = CommittedOffsets(
+            [partition.log for partition in committed.partitions], timers
+        )
+        self.groups = GroupCoordinator(
+            timers, self.offsets, initial_rebalance_delay=self.config.initial_rebalance_delay
+        )
+        self._producer_ids = range(0)
+        self.cluster_id = self._find_cluster_id()
+        timers.after(self.config.cleaning_interval, self._clean)
+
+    # Live
+
+    def subscribe(self, pattern: Pattern, observer: Observer) -> None:
+        """Give ``observer`` every message published from now on that matches. Raises DeniedError."""
+        self._authorise(observer.subscriber.principal, "subscribe", pattern)
+        self.observers.add(pattern, observer)
+
+    def unsubscribe(self, pattern: Pattern, observer: Observer) -> None:
+        """Undo ``subscribe``."""
+        self.observers.remove(pattern, observer)
+
+    def publish(self, message: Message, principal: str = "") -> Publication:
+        """Store the message where topics capture its address, then hand it to every observer.
+
+        Raises: DeniedError, MessageTooLargeError, StorageError (no observer got it then).
+        """
+        if names.is_reserved(message.address):
+            raise DeniedError(f"{message.address} is a reserved name")
+        self._authorise(principal, "publish", message.address)
+        if message.timestamp_ms < 0:
+            message = msgspec.structs.replace(message, timestamp_ms=self.timers.wall_ms)
+        stored = tuple(
+            self._store(topic, message) for topic in self.topics.capturing.route(message.address)
+        )
+        return Publication(self._deliver(message), stored)
+
+    # Stored
+
+    def append(self, partition: Partition, batch: bytes, principal: str = "") -> Publication:
+        """Append a record batch as received, and publish its records to everyone else.
+
+        Raises: what ``PartitionLog.append`` raises, and DeniedError.
+        """
+        topic = partition.topic
+        if topic.internal:
+            raise DeniedError(f"{topic.name} is a reserved name")
+        self._authorise(principal, "publish", topic.name)
+        appended = partition.log.append(batch, self.timers.wall_ms)
+        stored = [_stored(partition, appended)]
+        if not appended.duplicate and self._others_want(topic):
+            for record in self.decode(bytes(batch), partition):
+                stored += self._copies(topic, record.message)
+                self._deliver(record.message)
+        return Publication(0, tuple(stored))
+
+    def topic_for(self, address: Address) -> Topic:
+        """The topic of that name, made if need be; raises as ``Catalogue.create``."""
+        return self.topics.get(address) or self.create_topic(address)
+
+    def create_topic(
+        self, name: Address, partitions: int | None = None, settings: TopicSettings | None = None
+    ) -> Topic:
+        """A new topic, with the default number of partitions unless said otherwise."""
+        count = self.config.default_partitions if partitions is None else partitions
+        return self.topics.create(name, count, settings)
+
+    def delete_topic(self, topic: Topic) -> None:
+        """Forget the topic, its messages, and where everyone stood in it."""
+        if topic.internal:
+            raise DeniedError(f"{topic.name} is a reserved name")
+        self.subscriptions.topic_deleted(topic)
+        self.offsets.delete_topic(topic.name)
+        self.topics.delete(topic)
+
+    def allocate_producer_id(self) -> int:
+        """An id that no producer had before, and none will after a crash."""
+        if not self._producer_ids:
+            first = int(self._state.load().get(_PRODUCER_IDS_KEY, b"0"))
+            self._state.put((_PRODUCER_IDS_KEY, b"%d" % (first + _PRODUCER_ID_BLOCK)))
+            self._producer_ids = range(first, first + _PRODUCER_ID_BLOCK)
+        allocated, self._producer_ids = self._producer_ids[0], self._producer_ids[1:]
+        return allocated
+
+    def may(self, principal: str, action: Action, target: Address | Pattern) -> bool:
+        """Whether ``principal`` may do this."""
+        return self.access.may(principal, action, target)
+
+    def close(self) -> None:
+        """Write down where every subscription stands and let go of the log."""
+        self.subscriptions.store()
+        self.log.close()
+
+    def _authorise(self, principal: str, action: Action, target: Address | Pattern) -> None:
+        if not self.access.may(principal, action, target):
+            raise DeniedError(f"{principal or 'anonymous'} may not {action} {target}")
+
+    def _deliver(self, message: Message) -> int:
+        delivered = 0
+        for observer in self.observers.route(message.address):
+            # Decided on the concrete address, because the pattern may cover what is denied.
+            if self.access.may(observer.subscriber.principal, "receive", message.address):
+                observer.observe(message)
+                delivered += 1
+        return delivered
+
+    def _store(self, topic: Topic, message: Message) -> Stored:
+        partition = topic.partitions[_partition_of(message, len(topic.partitions))]
+        batch = encode_messages([message], topic.name)
+        return _stored(partition, partition.log.append(batch, self.timers.wall_ms))
+
+    def _copies(self, home: Topic, message: Message) -> list[Stored]:
+        """Store what ``home`` already holds in the other topics that capture its address."""
+        return [
+            self._store(topic, message)
+            for topic in self.topics.capturing.route(message.address)
+            if topic is not home
+        ]
+
+    def _others_want(self, topic: Topic) -> bool:
+        # A record's own address may differ from the topic's name only where the topic captures more.
+        return bool(
+            self.observers.route(topic.name)
+            or topic.settings.captures
+            or len(self.topics.capturing.route(topic.name)) > 1
+        )
+
+    def _publish_dead_letter(
+        self,
+        target: Address,
+        message: Message,
+        subscription: str,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        headers = (
+            *message.headers,
+            ("dead-letter-address", message.address.encode()),
+            ("dead-letter-subscription", subscription.encode()),
+        )
+        try:
+            self.topic_for(target)
+            letter = msgspec.structs.replace(message, address=target, headers=headers)
+            self.publish(letter).when_durable(done)
+        except HubbubError as error:
+            done(error)
+
+    def _internal(self, name: Address) -> Topic:
+        return self.topics.get(name) or self.topics.create_internal(name, 1, STATE_SETTINGS)
+
+    def _find_cluster_id(self) -> str:
+        stored = self._state.load().get(_CLUSTER_ID_KEY)
+        if stored is None:
+            # Kafka's form of a random cluster id: 16 bytes in URL-safe base64.
+            stored = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=")
+            self._state.put((_CLUSTER_ID_KEY, stored))
+        return stored.decode()
+
+    def _clean(self) -> None:
+        for topic in self.topics:
+            for partition in topic.partitions:
+                self.timers.after(0, lambda log=partition.log: log.clean(self.timers.wall_ms))  # type: ignore[misc]
+        self.timers.after(self.config.cleaning_interval, self._clean)
+
+
+def _stored(partition: Partition, appended: Appended) -> Stored:
+    return Stored(
+        partition.log,
+        partition.topic.name,
+        partition.index,
+        appended.base_offset,
+        appended.next_offset,
+    )
+
+
+def _partition_of(message: Message, count: int) -> int:
+    """Kafka's partition of the key; without one of the address, whose order is kept then."""
+    if count == 1:
+        return 0
+    key = message.address.encode() if message.key is None else message.key
+    return (murmur2(key) & 0x7FFFFFFF) % count

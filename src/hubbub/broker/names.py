@@ -1,0 +1,16 @@
+"""The names that the broker keeps for its own state."""
+
+from __future__ import annotations
+
+from hubbub.model.address import Address
+
+STATE = Address("__hubbub_state")
+CONSUMER_OFFSETS = Address("__consumer_offsets")
+TRANSACTION_STATE = Address("__transaction_state")
+
+_RESERVED_PREFIX = "__hubbub"
+
+
+def is_reserved(address: Address) -> bool:
+    """Whether clients may neither publish to the address nor make a topic of that name."""
+    return address.startswith(_RESERVED_PREFIX) or address in {CONSUMER_OFFSETS, TRANSACTION_STATE}

@@ -1,0 +1,295 @@
+"""The shared subscription: each message is leased to one consumer and settled on its own.
+
+A Redis stream group, a JetStream consumer, an AMQP queue, an MQTT session, a Google subscription
+and an SQS queue are all this, with other settings.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from hubbub.broker.cursor import Cursor, CursorState
+from hubbub.broker.tail import Tail
+from hubbub.model.address import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubbub.broker.decode import RecordDecoder
+    from hubbub.broker.observer import Subscriber
+    from hubbub.broker.partition import Partition
+    from hubbub.broker.timers import Timer, Timers
+    from hubbub.broker.topics import Topic
+    from hubbub.model.message import Message, Record
+
+# Unsettled messages that one subscription keeps in memory: enough to keep hundreds of consumers
+# busy, little enough that a subscription without consumers costs nothing to speak of.
+MAX_LEASED = 10_000
+
+
+class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a shared subscription treats its messages. Times are seconds.
+
+    A message that was delivered ``max_deliveries`` times without being acknowledged (0: no limit)
+    goes to ``dead_letter``, or is dropped where that is None.
+    """
+
+    ack_deadline: float = 30.0
+    retry_delay: float = 0.0
+    max_deliveries: int = 0
+    dead_letter: Address | None = None
+
+
+class Delivery(NamedTuple):
+    """One lease: ``attempt`` counts from 1; ``lease`` names it in ``ack``, ``nack`` and ``extend``."""
+
+    lease: int
+    record: Record
+    attempt: int
+
+
+class Consumer(Protocol):
+    """Takes leased messages. ``credit`` is how many it would take right now."""
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """Who it is."""
+
+    @property
+    def credit(self) -> int:
+        """How many more deliveries it has room for."""
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Take one; it is the consumer's to settle until the deadline. Never raises."""
+
+
+class DeadLetter(Protocol):
+    """Publishes a message that nobody could handle and says when that is durable."""
+
+    def __call__(
+        self,
+        target: Address,
+        message: Message,
+        subscription: str,
+        done: Callable[[Exception | None], None],
+        /,
+    ) -> None:
+        """Publish to ``target``."""
+
+
+class _Lease:
+    __slots__ = ("consumer", "deadline", "record")
+
+    def __init__(self, record: Record, consumer: Consumer, deadline: Timer) -> None:
+        self.record = record
+        self.consumer = consumer
+        self.deadline = deadline
+
+
+class SharedSubscription:
+    """One named subscription over one topic."""
+
+    def __init__(
+        self,
+        name: str,
+        topic: Topic,
+        settings: SharedSettings,
+        timers: Timers,
+        decode: RecordDecoder,
+        dead_letter: DeadLetter,
+        changed: Callable[[SharedSubscription, int], None],
+    ) -> None:
+        self.name = name
+        self.topic = topic
+        self.settings = settings
+        self.cursors: dict[int, Cursor] = {}
+        self._timers = timers
+        self._decode = decode
+        self._dead_letter = dead_letter
+        self._changed = changed
+        self._tails: dict[int, Tail] = {}
+        self._waiting: deque[Record] = deque()  # to be delivered, oldest first
+        self._delayed: dict[int, Timer] = {}
+        self._leases: dict[int, _Lease] = {}
+        self._next_lease = 1
+        self._consumers: deque[Consumer] = deque()  # the next to get something stands first
+        self._turn: Timer | None = None
+
+    @property
+    def consumers(self) -> list[Subscriber]:
+        """Who takes messages now."""
+        return [consumer.subscriber for consumer in self._consumers]
+
+    @property
+    def lag(self) -> int:
+        """Messages not settled yet."""
+        return sum(
+            cursor.lag(self.topic.partitions[index].log.durable_offset)
+            for index, cursor in self.cursors.items()
+        )
+
+    def open(self, index: int, state: CursorState) -> None:
+        """Stand at ``state`` in partition ``index``."""
+        self.cursors[index] = Cursor(state)
+        if self._consumers:
+            self._follow(self.topic.partitions[index])
+
+    def join(self, consumer: Consumer) -> None:
+        """Let ``consumer`` have its share from now on."""
+        self._consumers.append(consumer)
+        for index in self.cursors:
+            if index not in self._tails:
+                self._follow(self.topic.partitions[index])
+        self.dispatch()
+
+    def leave(self, consumer: Consumer) -> None:
+        """Take back what ``consumer`` holds, for the others to have at once."""
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+        held = [at for at, lease in self._leases.items() if lease.consumer is consumer]
+        for lease in reversed(held):
+            self._waiting.appendleft(self._take_back(lease))
+        if not self._consumers:
+            self._rest()
+        self.dispatch()
+
+    def ack(self, lease: int) -> bool:
+        """Settle a message; False if the lease has run out."""
+        if lease not in self._leases:
+            return False
+        self._settle(self._take_back(lease))
+        self.dispatch()
+        return True
+
+    def nack(self, lease: int, delay: float | None = None) -> bool:
+        """Give a message back, to be delivered again after ``delay`` seconds."""
+        if lease not in self._leases:
+            return False
+        self._again(self._take_back(lease), self.settings.retry_delay if delay is None else delay)
+        self.dispatch()
+        return True
+
+    def extend(self, lease: int, seconds: float) -> bool:
+        """Move the deadline of a lease to ``seconds`` from now."""
+        held = self._leases.get(lease)
+        if held is None:
+            return False
+        held.deadline.cancel()
+        held.deadline = self._timers.after(seconds, lambda: self._expire(lease))
+        return True
+
+    def dispatch(self) -> None:
+        """Hand out what waits, in the next turn; consumers call it when they have credit again."""
+        if self._turn is None:
+            self._turn = self._timers.after(0, self._dispatch)
+
+    def close(self) -> None:
+        """Stop; what is out on lease will be delivered again after the next start."""
+        for lease in tuple(self._leases):
+            self._take_back(lease)
+        self._consumers.clear()
+        self._rest()
+
+    def _follow(self, partition: Partition) -> None:
+        cursor = self.cursors[partition.index]
+        self._tails[partition.index] = Tail(
+            partition, cursor.floor, self._take, self._timers, self._decode
+        )
+
+    def _rest(self) -> None:
+        """Nobody listens: the log keeps everything, so memory need not."""
+        for tail in self._tails.values():
+            tail.close()
+        for timer in self._delayed.values():
+            timer.cancel()
+        self._tails.clear()
+        self._delayed.clear()
+        self._waiting.clear()
+
+    def _take(self, record: Record) -> bool:
+        if len(self._waiting) + len(self._leases) + len(self._delayed) >= MAX_LEASED:
+            return False
+        cursor = self.cursors[record.partition]
+        tail = self._tails[record.partition]
+        for missing in range(tail.offset, record.offset):  # compacted away, or control records
+            cursor.settle(missing)
+        if not cursor.is_settled(record.offset):
+            self._waiting.append(record)
+            self.dispatch()
+        return True
+
+    def _dispatch(self) -> None:
+        self._turn = None
+        idle = 0
+        while self._waiting and idle < len(self._consumers):
+            consumer = self._consumers[0]
+            self._consumers.rotate(-1)
+            if consumer.credit <= 0:
+                idle += 1
+                continue
+            idle = 0
+            self._deliver(consumer, self._waiting.popleft())
+        if not self._waiting:
+            for tail in self._tails.values():
+                tail.resume()
+
+    def _deliver(self, consumer: Consumer, record: Record) -> None:
+        attempt = self.cursors[record.partition].attempt(record.offset)
+        lease = self._next_lease
+        self._next_lease += 1
+        deadline = self._timers.after(self.settings.ack_deadline, lambda: self._expire(lease))
+        self._leases[lease] = _Lease(record, consumer, deadline)
+        if attempt > 1:
+            self._changed(self, record.partition)
+        consumer.deliver(Delivery(lease, record, attempt))
+
+    def _expire(self, lease: int) -> None:
+        if lease in self._leases:
+            self._again(self._take_back(lease), 0.0)
+            self.dispatch()
+
+    def _take_back(self, lease: int) -> Record:
+        held = self._leases.pop(lease)
+        held.deadline.cancel()
+        return held.record
+
+    def _again(self, record: Record, delay: float) -> None:
+        attempts = self.cursors[record.partition].attempts(record.offset)
+        if self.settings.max_deliveries and attempts >= self.settings.max_deliveries:
+            self._give_up(record)
+        elif delay > 0:
+            self._delay(record, delay)
+        else:
+            self._waiting.append(record)
+
+    def _delay(self, record: Record, delay: float) -> None:
+        key = self._next_lease
+        self._next_lease += 1
+
+        def due() -> None:
+            del self._delayed[key]
+            self._waiting.append(record)
+            self.dispatch()
+
+        self._delayed[key] = self._timers.after(delay, due)
+
+    def _give_up(self, record: Record) -> None:
+        target = self.settings.dead_letter
+        if target is None:
+            self._settle(record)
+            return
+
+        def stored(failure: Exception | None) -> None:
+            if failure is None:  # only now: a crash in between delivers it once more
+                self._settle(record)
+            else:
+                self._delay(record, self.settings.ack_deadline)
+
+        self._dead_letter(target, record.message, self.name, stored)
+
+    def _settle(self, record: Record) -> None:
+        self.cursors[record.partition].settle(record.offset)
+        self._changed(self, record.partition)

@@ -1,0 +1,216 @@
+"""Topics and the catalogue of them, which is itself a compacted topic."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hubbub.broker.names import is_reserved
+from hubbub.broker.partition import Partition
+from hubbub.broker.router import Router
+from hubbub.broker.state import STATE_SETTINGS, StateLog
+from hubbub.model.address import Address
+from hubbub.model.errors import (
+    DeniedError,
+    HubbubError,
+    InvalidAddressError,
+    InvalidSettingsError,
+    TopicExistsError,
+)
+from hubbub.model.pattern import Exact, parse_pattern
+from hubbub.model.settings import TopicSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hubbub.broker.timers import Timers
+    from hubbub.log.seam import Log
+    from hubbub.model.pattern import Pattern
+
+# Each partition costs a file and an index in memory; Kafka advises against more on one broker.
+MAX_PARTITIONS = 10_000
+
+_CATALOGUE_NUMBER = 0
+_NEXT_NUMBER_KEY = b""  # no topic has an empty name
+
+
+class TopicEntry(msgspec.Struct, frozen=True):
+    """A topic as the catalogue stores it."""
+
+    number: int
+    id: uuid.UUID
+    partitions: int
+    settings: TopicSettings
+    created_ms: int
+
+
+class Topic:
+    """A named log that remembers what is published to its name and to what it captures."""
+
+    def __init__(self, name: Address, entry: TopicEntry) -> None:
+        self.name = name
+        self.number = entry.number
+        self.id = entry.id
+        self.created_ms = entry.created_ms
+        self.settings = entry.settings
+        self.internal = is_reserved(name)
+        self.partitions: list[Partition] = []
+
+    @property
+    def entry(self) -> TopicEntry:
+        """What the catalogue stores."""
+        return TopicEntry(
+            self.number, self.id, len(self.partitions), self.settings, self.created_ms
+        )
+
+    def captures(self) -> list[Pattern]:
+        """The patterns of all addresses that the topic remembers."""
+        return [Exact(self.name), *map(parse_pattern, self.settings.captures)]
+
+
+class Catalogue:
+    """All topics. A change is in the log before it is in effect, and durable with the next sync."""
+
+    def __init__(self, log: Log, timers: Timers) -> None:
+        self._log = log
+        self._timers = timers
+        self._topics: dict[Address, Topic] = {}
+        self._by_id: dict[uuid.UUID, Topic] = {}
+        self._next_number = _CATALOGUE_NUMBER + 1
+        self._state = StateLog(log.open(_CATALOGUE_NUMBER, 0, STATE_SETTINGS), timers)
+        self._watchers: list[Callable[[Topic], None]] = []
+        self.capturing: Router[Topic] = Router()
+        self._load()
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter([self._topics[name] for name in sorted(self._topics)])
+
+    def get(self, name: Address) -> Topic | None:
+        """The topic of that name."""
+        return self._topics.get(name)
+
+    def by_id(self, topic_id: uuid.UUID) -> Topic | None:
+        """The topic of that id, which no later topic of the same name shares."""
+        return self._by_id.get(topic_id)
+
+    def watch(self, call: Callable[[Topic], None]) -> Callable[[], None]:
+        """Call ``call`` with each topic that is made or gets partitions; the result undoes it."""
+        self._watchers.append(call)
+        return lambda: self._watchers.remove(call)
+
+    def create(
+        self, name: Address, partitions: int = 1, settings: TopicSettings | None = None
+    ) -> Topic:
+        """A new topic.
+
+        Raises: TopicExistsError, InvalidAddressError, InvalidSettingsError, DeniedError for a
+            reserved name, StorageError.
+        """
+        if is_reserved(name):
+            raise DeniedError(f"{name} is a reserved name")
+        return self.create_internal(name, partitions, settings)
+
+    def create_internal(
+        self, name: Address, partitions: int, settings: TopicSettings | None = None
+    ) -> Topic:
+        """As ``create``, for the broker's own topics."""
+        if name in self._topics:
+            raise TopicExistsError(f"topic {name} exists")
+        if not name:
+            raise InvalidAddressError("a topic has a name")
+        _check_partitions(partitions)
+        settings = settings or TopicSettings()
+        check_captures(settings)
+        number = self._next_number
+        entry = TopicEntry(number, uuid.uuid4(), partitions, settings, self._timers.wall_ms)
+        self._state.put(
+            (name.encode(), msgspec.json.encode(entry)),
+            (_NEXT_NUMBER_KEY, msgspec.json.encode(number + 1)),
+        )
+        self._next_number = number + 1
+        topic = self._add(name, entry)
+        self._tell(topic)
+        return topic
+
+    def delete(self, topic: Topic) -> None:
+        """Forget the topic and, once that is durable, its messages."""
+        self._state.put((topic.name.encode(), None))
+        del self._topics[topic.name]
+        del self._by_id[topic.id]
+        for pattern in topic.captures():
+            self.capturing.remove(pattern, topic)
+        for partition in topic.partitions:
+            partition.close()
+        self.when_durable(lambda failure: None if failure else self._log.remove(topic.number))
+
+    def add_partitions(self, topic: Topic, total: int) -> None:
+        """Give the topic ``total`` partitions; keys move, as in Kafka."""
+        _check_partitions(total)
+        if total <= len(topic.partitions):
+            raise InvalidSettingsError(f"{topic.name} has {len(topic.partitions)} partitions")
+        self._save_entry(topic, msgspec.structs.replace(topic.entry, partitions=total))
+        self._open_partitions(topic, total)
+        self._tell(topic)
+
+    def change(self, topic: Topic, settings: TopicSettings) -> None:
+        """Replace the topic's settings; in effect at once."""
+        check_captures(settings)
+        self._save_entry(topic, msgspec.structs.replace(topic.entry, settings=settings))
+        for pattern in topic.captures():
+            self.capturing.remove(pattern, topic)
+        topic.settings = settings
+        for pattern in topic.captures():
+            self.capturing.add(pattern, topic)
+        for partition in topic.partitions:
+            partition.log.settings = settings
+
+    def when_durable(self, done: Callable[[Exception | None], None]) -> None:
+        """Call ``done`` once every change made so far survives power loss, or with the failure."""
+        self._state.when_durable(done)
+
+    def _load(self) -> None:
+        entries = self._state.load()
+        stored_next = entries.pop(_NEXT_NUMBER_KEY, None)
+        if stored_next is not None:
+            self._next_number = msgspec.json.decode(stored_next, type=int)
+        for key, value in entries.items():
+            self._add(Address(key.decode()), msgspec.json.decode(value, type=TopicEntry))
+
+    def _add(self, name: Address, entry: TopicEntry) -> Topic:
+        topic = Topic(name, entry)
+        self._open_partitions(topic, entry.partitions)
+        self._topics[name] = topic
+        self._by_id[topic.id] = topic
+        for pattern in topic.captures():
+            self.capturing.add(pattern, topic)
+        return topic
+
+    def _open_partitions(self, topic: Topic, total: int) -> None:
+        for index in range(len(topic.partitions), total):
+            log = self._log.open(topic.number, index, topic.settings)
+            topic.partitions.append(Partition(topic, index, log))
+
+    def _tell(self, topic: Topic) -> None:
+        for call in tuple(self._watchers):
+            call(topic)
+
+    def _save_entry(self, topic: Topic, entry: TopicEntry) -> None:
+        self._state.put((topic.name.encode(), msgspec.json.encode(entry)))
+
+
+def check_captures(settings: TopicSettings) -> None:
+    """Refuse settings whose captures are no patterns, or reach for the broker's own state."""
+    for text in settings.captures:
+        try:
+            pattern = parse_pattern(text)
+        except HubbubError as error:
+            raise InvalidSettingsError(f"captures: {error}") from error
+        if isinstance(pattern, Exact) and is_reserved(pattern.address):
+            raise InvalidSettingsError(f"captures: {text} is a reserved name")
+
+
+def _check_partitions(partitions: int) -> None:
+    if not 1 <= partitions <= MAX_PARTITIONS:
+        raise InvalidSettingsError(f"a topic has 1 to {MAX_PARTITIONS} partitions")

@@ -1,0 +1,1 @@
+"""Sockets, timers, the commit thread and configuration: the only floor with asyncio."""

@@ -1,0 +1,256 @@
+"""The same few things said through each system's own client: what the crossing suite runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import queue
+import threading
+import uuid
+from typing import TYPE_CHECKING, ClassVar
+
+import kafka
+import redis
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from confluent_kafka import Consumer, Producer
+
+import hubbub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from serving import ServerProcess
+
+WAIT_SECONDS = 20
+
+
+class Inbox:
+    """What one subscriber got, in order; payloads as bytes."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[bytes] = queue.Queue()
+
+    def put(self, payload: bytes) -> None:
+        self._queue.put(payload)
+
+    def take(self, count: int) -> list[bytes]:
+        """The next ``count`` payloads; fails loudly when they do not come."""
+        return [self._queue.get(timeout=WAIT_SECONDS) for _ in range(count)]
+
+    def rest(self) -> list[bytes]:
+        """What is there now beyond what was taken."""
+        found = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._queue.get_nowait())
+        return found
+
+
+class Polling(threading.Thread):
+    """Runs ``step`` until stopped; ``step`` hands payloads to the inbox."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self._step = step
+        self._stopping = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._step()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(WAIT_SECONDS)
+
+
+class ConfluentKafka:
+    """confluent-kafka, on librdkafka."""
+
+    name = "confluent-kafka"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.bootstrap = server.kafka
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap})
+        for payload in payloads:
+            producer.produce(address, value=payload, key=key)
+        assert producer.flush(WAIT_SECONDS) == 0
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"g-{uuid.uuid4()}",
+                "auto.offset.reset": "earliest",
+            }
+        )
+        inbox, assigned = Inbox(), threading.Event()
+        consumer.subscribe([address], on_assign=lambda *_: assigned.set())
+
+        def step() -> None:
+            message = consumer.poll(0.1)
+            if message is not None and not message.error():
+                inbox.put(message.value())
+
+        polling = Polling(step)
+        assert assigned.wait(WAIT_SECONDS)
+        yield inbox
+        polling.stop()
+        consumer.close()
+
+
+class KafkaPython:
+    """kafka-python, pure Python."""
+
+    name = "kafka-python"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.bootstrap = server.kafka
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        producer = kafka.KafkaProducer(bootstrap_servers=self.bootstrap)
+        for payload in payloads:
+            producer.send(address, value=payload, key=key)
+        producer.flush(WAIT_SECONDS)
+        producer.close()
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        consumer = kafka.KafkaConsumer(
+            address,
+            bootstrap_servers=self.bootstrap,
+            group_id=f"g-{uuid.uuid4()}",
+            auto_offset_reset="earliest",
+        )
+        inbox, assigned = Inbox(), threading.Event()
+
+        def step() -> None:
+            for records in consumer.poll(100).values():
+                for record in records:
+                    inbox.put(record.value)
+            if consumer.assignment():
+                assigned.set()
+
+        polling = Polling(step)
+        assert assigned.wait(WAIT_SECONDS)
+        yield inbox
+        polling.stop()
+        consumer.close()
+
+
+class AioKafka:
+    """aiokafka, on asyncio."""
+
+    name = "aiokafka"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.bootstrap = server.kafka
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        async def send() -> None:
+            async with AIOKafkaProducer(bootstrap_servers=self.bootstrap) as producer:
+                for payload in payloads:
+                    await producer.send_and_wait(address, payload, key=key)
+
+        asyncio.run(send())
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox, assigned, stopping = Inbox(), threading.Event(), threading.Event()
+
+        async def consume() -> None:
+            consumer = AIOKafkaConsumer(
+                address,
+                bootstrap_servers=self.bootstrap,
+                group_id=f"g-{uuid.uuid4()}",
+                auto_offset_reset="earliest",
+            )
+            async with consumer:
+                while not stopping.is_set():
+                    if consumer.assignment():
+                        assigned.set()
+                    for records in (await consumer.getmany(timeout_ms=100)).values():
+                        for record in records:
+                            inbox.put(record.value)
+
+        thread = threading.Thread(target=asyncio.run, args=(consume(),), daemon=True)
+        thread.start()
+        assert assigned.wait(WAIT_SECONDS)
+        yield inbox
+        stopping.set()
+        thread.join(WAIT_SECONDS)
+
+
+class RedisPy:
+    """redis-py; ``protocol`` 2 or 3."""
+
+    name = "redis-py"
+    protocol: ClassVar[int] = 3
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.client = redis.Redis(port=server.ports["redis"], protocol=self.protocol)
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        for payload in payloads:
+            self.client.publish(address, payload)
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox, confirmed = Inbox(), threading.Event()
+        pubsub = self.client.pubsub()
+        pubsub.subscribe(address)
+
+        def step() -> None:
+            message = pubsub.get_message(timeout=0.1)
+            if message is None:
+                return
+            if message["type"] == "subscribe":
+                confirmed.set()
+            elif message["type"] == "message":
+                inbox.put(message["data"])
+
+        polling = Polling(step)
+        assert confirmed.wait(WAIT_SECONDS)
+        yield inbox
+        polling.stop()
+        pubsub.close()
+        self.client.close()
+
+
+class RedisPyResp2(RedisPy):
+    """redis-py as its older releases speak."""
+
+    name = "redis-py-resp2"
+    protocol = 2
+
+
+class PythonApi:
+    """hubbub's own API, connected."""
+
+    name = "python"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.url = server.url
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        with hubbub.Broker.connect(self.url) as broker:
+            for payload in payloads:
+                broker.publish(address, payload, key=key)
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox = Inbox()
+        with hubbub.Broker.connect(self.url) as broker:
+            broker.subscribe(address, lambda message: inbox.put(message.value))
+            yield inbox
+
+
+CLIENTS = (ConfluentKafka, KafkaPython, AioKafka, RedisPy, RedisPyResp2, PythonApi)
+
+
+def event(number: int) -> bytes:
+    return json.dumps({"type": "order_placed", "number": number}).encode()

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+from serving import ServerProcess
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server of the test's own, with an empty data directory."""
+    with ServerProcess(tmp_path) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    """One server for a whole module; its tests keep apart by the names they use."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as process:
+        yield process

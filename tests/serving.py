@@ -1,0 +1,82 @@
+"""A real hubbub server process for tests, on free loopback ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class ServerProcess:
+    """``hubbub serve`` with its data in ``directory``; the ports stay the same over restarts."""
+
+    def __init__(self, directory: Path, *flags: str) -> None:
+        self.directory = directory
+        self.flags = flags
+        self.ports = {name: free_port() for name in ("kafka", "redis", "bus")}
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def kafka(self) -> str:
+        return f"127.0.0.1:{self.ports['kafka']}"
+
+    @property
+    def url(self) -> str:
+        return f"hubbub://127.0.0.1:{self.ports['bus']}"
+
+    def start(self) -> ServerProcess:
+        ready = self.directory / "ready.json"
+        ready.unlink(missing_ok=True)
+        listen = ",".join(f"{name}=127.0.0.1:{port}" for name, port in self.ports.items())
+        command = [sys.executable, "-m", "hubbub", "serve", "--data", str(self.directory / "data")]
+        self.process = subprocess.Popen(
+            [*command, "--listen", listen, "--ready-file", str(ready), *self.flags],
+            stdout=subprocess.PIPE,
+            stderr=(self.directory / "server.log").open("a"),
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()  # the first line comes when it is ready
+        assert line, (self.directory / "server.log").read_text()
+        assert json.loads(ready.read_text())["kafka"] == self.kafka
+        return self
+
+    def kill(self) -> None:
+        """kill -9: nothing is flushed, nothing is said."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=START_SECONDS)
+        self.process.stdout.close()
+        return code
+
+    def memory_kib(self) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    def __enter__(self) -> ServerProcess:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
