@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
-from hubbub.broker.groups import GroupCoordinator
-from hubbub.broker.offsets import CommittedOffsets
-from hubbub.log.records import encode_messages
 
 from hubbub.broker import names
 from hubbub.broker.access import AllowAll
 from hubbub.broker.config import BrokerConfig
 from hubbub.broker.decode import record_decoder
+from hubbub.broker.groups import GroupCoordinator
+from hubbub.broker.identity import Identity
+from hubbub.broker.offsets import CommittedOffsets
 from hubbub.broker.publication import Publication, Stored
 from hubbub.broker.router import Router
 from hubbub.broker.state import STATE_SETTINGS, StateLog
 from hubbub.broker.subscriptions import Subscriptions
 from hubbub.broker.topics import Catalogue
 from hubbub.log.hashing import murmur2
+from hubbub.log.records import encode_messages
 from hubbub.model.errors import DeniedError, HubbubError
 
 if TYPE_CHECKING:
@@ -36,11 +35,6 @@ if TYPE_CHECKING:
     from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
     from hubbub.model.settings import TopicSettings
-
-_CLUSTER_ID_KEY = b"cluster-id"
-_PRODUCER_IDS_KEY = b"producer-ids"
-# Producer ids are handed out from blocks, so that a new producer costs no write of its own.
-_PRODUCER_ID_BLOCK = 1000
 
 
 class Broker:
@@ -59,10 +53,17 @@ class Broker:
         self.access: Access = access or AllowAll()
         self.topics = Catalogue(log, timers)
         self.observers: Router[Observer] = Router()
-        self._state = StateLog(self._internal(names.STATE).partitions[0].log, timers)
+        state = self._internal(names.STATE).partitions[0].log
+        identity = Identity(StateLog(state, timers, b"broker"))
+        self.cluster_id = identity.cluster_id
+        self.allocate_producer_id = identity.allocate_producer_id
         self.decode = record_decoder(self.topics)
         self.subscriptions = Subscriptions(
-            self._state, self.topics, timers, self.decode, self._publish_dead_letter
+            StateLog(state, timers, b"subscriptions"),
+            self.topics,
+            timers,
+            self.decode,
+            self._publish_dead_letter,
         )
         committed = self._internal(names.CONSUMER_OFFSETS)
         self.offsets = CommittedOffsets(
@@ -71,8 +72,6 @@ class Broker:
         self.groups = GroupCoordinator(
             timers, self.offsets, initial_rebalance_delay=self.config.initial_rebalance_delay
         )
-        self._producer_ids = range(0)
-        self.cluster_id = self._find_cluster_id()
         timers.after(self.config.cleaning_interval, self._clean)
 
     # Live
@@ -139,15 +138,6 @@ class Broker:
         self.offsets.delete_topic(topic.name)
         self.topics.delete(topic)
 
-    def allocate_producer_id(self) -> int:
-        """An id that no producer had before, and none will after a crash."""
-        if not self._producer_ids:
-            first = int(self._state.load().get(_PRODUCER_IDS_KEY, b"0"))
-            self._state.put((_PRODUCER_IDS_KEY, b"%d" % (first + _PRODUCER_ID_BLOCK)))
-            self._producer_ids = range(first, first + _PRODUCER_ID_BLOCK)
-        allocated, self._producer_ids = self._producer_ids[0], self._producer_ids[1:]
-        return allocated
-
     def may(self, principal: str, action: Action, target: Address | Pattern) -> bool:
         """Whether ``principal`` may do this."""
         return self.access.may(principal, action, target)
@@ -212,14 +202,6 @@ class Broker:
 
     def _internal(self, name: Address) -> Topic:
         return self.topics.get(name) or self.topics.create_internal(name, 1, STATE_SETTINGS)
-
-    def _find_cluster_id(self) -> str:
-        stored = self._state.load().get(_CLUSTER_ID_KEY)
-        if stored is None:
-            # Kafka's form of a random cluster id: 16 bytes in URL-safe base64.
-            stored = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=")
-            self._state.put((_CLUSTER_ID_KEY, stored))
-        return stored.decode()
 
     def _clean(self) -> None:
         for topic in self.topics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
+
 from hubbub.log.records import decode_records
 
 if TYPE_CHECKING:

@@ -21,17 +21,24 @@ STATE_SETTINGS = TopicSettings(
 
 
 class StateLog:
-    """A partition read as a table. A change is durable with the next sync."""
+    """A partition read as a table, or as several whose keys begin with their names.
 
-    def __init__(self, log: PartitionLog, timers: Timers) -> None:
+    A change is durable with the next sync.
+    """
+
+    def __init__(self, log: PartitionLog, timers: Timers, table: bytes = b"") -> None:
         self._log = log
         self._timers = timers
+        self._prefix = table + b":" if table else b""
 
     def load(self) -> dict[bytes, bytes]:
-        """Every key with a value."""
+        """Every key of the table that has a value."""
         table: dict[bytes, bytes] = {}
         for record in read_all(self._log):
             key = record.key or b""
+            if not key.startswith(self._prefix):
+                continue
+            key = key.removeprefix(self._prefix)
             if record.value is None:
                 table.pop(key, None)
             else:
@@ -41,7 +48,8 @@ class StateLog:
     def put(self, *pairs: tuple[bytes, bytes | None]) -> None:
         """Set keys together, or forget those whose value is None. Raises StorageError."""
         now = self._timers.wall_ms
-        self._log.append(batch.encode([(now, key, value, ()) for key, value in pairs]), now)
+        records = [(now, self._prefix + key, value, ()) for key, value in pairs]
+        self._log.append(batch.encode(records), now)
 
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once every change made so far survives power loss, or with the failure."""

@@ -150,10 +150,7 @@ class Subscriptions:
     def _load(self) -> None:
         cursors: dict[CursorKey, CursorState] = {}
         for raw, value in self._state.load().items():
-            try:
-                key = msgspec.json.decode(raw, type=SettingsKey | CursorKey)
-            except msgspec.ValidationError:
-                continue  # the state topic has other tables, too
+            key = msgspec.json.decode(raw, type=SettingsKey | CursorKey)
             if isinstance(key, CursorKey):
                 cursors[key] = msgspec.json.decode(value, type=CursorState)
                 continue

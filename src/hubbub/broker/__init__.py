@@ -1,0 +1,1 @@
+"""Router, topics, subscriptions and groups behind the ``Broker`` facade. No sockets, no clock."""
