@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer, Session
@@ -45,7 +45,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_server hands over
+        # uvloop's transports are asyncio's in all but name.
+        self._made(cast("asyncio.Transport", transport))
+
+    def _made(self, transport: asyncio.Transport) -> None:
         if len(self._open) >= self._limit:
             logger.warning("%s: %d connections are open already", self._listener.name, self._limit)
             transport.abort()
