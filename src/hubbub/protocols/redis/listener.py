@@ -1,0 +1,67 @@
+"""The Redis listener: what its sessions share."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from hubbub.protocols.redis.authentication import Authentication
+from hubbub.protocols.redis.channels import ChannelTable
+from hubbub.protocols.redis.clients import PROTOCOL, ClientRegistry
+from hubbub.protocols.redis.deliveries import Deliveries
+from hubbub.protocols.redis.parameters import Parameters
+from hubbub.protocols.redis.session import RedisSession
+from hubbub.protocols.redis.stats import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from hubbub.broker.broker import Broker
+    from hubbub.broker.outbox import Outbox
+    from hubbub.broker.session import Peer
+
+# Redis's run ids are 40 hex digits.
+_RUN_ID_BYTES = 20
+
+
+class RedisListener:
+    """One Redis port. ``settings`` are parameters as in redis.conf, and ``requirepass``.
+
+    Raises:
+        InvalidSettingsError: a setting that does not exist, or a value that it cannot have.
+    """
+
+    name = PROTOCOL
+    default_port = 6379
+
+    def __init__(self, broker: Broker, settings: Mapping[str, Any] | None = None) -> None:
+        chosen = dict(settings or {})
+        self.broker = broker
+        self.authentication = Authentication(chosen.pop("requirepass", None))
+        self.parameters = Parameters(chosen)
+        self.clients = ClientRegistry()
+        self.channels = ChannelTable()
+        self.patterns = ChannelTable()
+        self.shards = ChannelTable()
+        self.deliveries = Deliveries()
+        self.stats = Stats()
+        self.started_at = broker.timers.now
+        self.run_id = secrets.token_hex(_RUN_ID_BYTES)
+
+    def session(self, peer: Peer, outbox: Outbox) -> RedisSession:
+        """A session for an accepted connection; one too many is told so and closed."""
+        outbox.limit = self.parameters.outbox_limit
+        session = RedisSession(self, peer, outbox)
+        self.stats.connections += 1
+        if len(self.clients) >= self.parameters.max_clients:
+            self.stats.rejected_connections += 1
+            session.refuse("ERR max number of clients reached")
+        else:
+            self.clients.add(session)
+        return session
+
+    def configure(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Change parameters, for clients that are connected too. Raises CommandError."""
+        self.parameters.set(pairs)
+        for session in self.clients:
+            session.outbox.limit = self.parameters.outbox_limit
