@@ -32,6 +32,8 @@ MAX_GROUP_MEMBERS = 4096
 # What a group's members may say of themselves, together: Kafka stores it as one record, which its
 # default max.message.bytes limits to 1 MiB.
 MAX_METADATA_BYTES = 1024 * 1024
+# How much of a client's name its member id begins with: a longer id would fit into no answer.
+MAX_NAME_CHARACTERS = 255
 
 
 class Joins:
@@ -50,7 +52,7 @@ class Joins:
             return GroupError.GROUP_MAX_SIZE_REACHED
         if not group.can_share_protocol(request.protocol_type, request.protocols):
             return GroupError.INCONSISTENT_GROUP_PROTOCOL
-        if request.member_id in group.pending:
+        if request.member_id in group.pending and request.instance_id is None:
             group.withdraw(request.member_id)
             self._admit(group, request.member_id, request, reply)
         elif request.member_id == UNKNOWN_MEMBER:
@@ -63,7 +65,8 @@ class Joins:
         self, group: Group, request: JoinRequest, reply: Callable[[JoinReply], None]
     ) -> None:
         # A member id is a capability: who knows it may act for the member. So it cannot be guessed.
-        member_id = f"{request.instance_id or request.client_id}-{uuid.uuid4()}"
+        name = (request.instance_id or request.client_id)[:MAX_NAME_CHARACTERS]
+        member_id = f"{name}-{uuid.uuid4()}"
         predecessor = group.static_member(request.instance_id)
         if predecessor is not None:
             self._replace(group, predecessor, member_id, request, reply)
@@ -96,7 +99,7 @@ class Joins:
         if error is not None:
             return error
         member = group.members[request.member_id]
-        if self._changes_nothing(group, member, request):
+        if _changes_nothing(group, member, request):
             # Most likely it did not get the answer to its last join.
             self._answers.add(reply, joined(group, member))
             return None
@@ -104,14 +107,6 @@ class Joins:
         self._rebalancer.park_join(member, reply)
         self._rebalancer.rebalance(group)
         return None
-
-    def _changes_nothing(self, group: Group, member: Member, request: JoinRequest) -> bool:
-        if member.protocols != request.protocols:
-            return False
-        if group.state is GroupState.STABLE:
-            # The leader knows of reasons that no metadata shows, such as new partitions.
-            return member.id != group.leader
-        return group.state is GroupState.COMPLETING_REBALANCE
 
     def _replace(
         self,
@@ -155,6 +150,15 @@ def _has_room(group: Group, request: JoinRequest) -> bool:
     before = 0 if member is None else metadata_size(member.protocols)
     after = group.metadata_bytes - before + metadata_size(request.protocols)
     return after <= MAX_METADATA_BYTES
+
+
+def _changes_nothing(group: Group, member: Member, request: JoinRequest) -> bool:
+    if member.protocols != request.protocols:
+        return False
+    if group.state is GroupState.STABLE:
+        # The leader knows of reasons that no metadata shows, such as new partitions.
+        return member.id != group.leader
+    return group.state is GroupState.COMPLETING_REBALANCE
 
 
 def _resumed(group: Group, member: Member, old_leader: str, request: JoinRequest) -> JoinReply:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Seconds. A group whose members allow no time at all would be looked at without pause.
 MIN_REBALANCE_TIMEOUT = 1.0
+# What a protocol costs beyond its name and metadata, so that many empty ones count too.
+PROTOCOL_BYTES = 64
 
 
 class Member:
@@ -44,12 +46,13 @@ class Member:
         "sync",
     )
 
-    def __init__(self, member_id: str, request: JoinRequest, session: Deadline) -> None:
+    session: Deadline  # set by who admits it
+
+    def __init__(self, member_id: str, request: JoinRequest) -> None:
         self.id = member_id
         self.instance_id = request.instance_id
         self.client_id = request.client_id
         self.client_host = request.client_host
-        self.session = session
         self.session_timeout = request.session_timeout
         self.rebalance_timeout = request.rebalance_timeout
         self.protocols = request.protocols
@@ -234,5 +237,5 @@ class Group:
 
 
 def metadata_size(protocols: tuple[GroupProtocol, ...]) -> int:
-    """Bytes that a member's protocols take."""
-    return sum(len(protocol.name) + len(protocol.metadata) for protocol in protocols)
+    """Bytes that a member's protocols take, about."""
+    return sum(PROTOCOL_BYTES + len(name) + len(metadata) for name, metadata in protocols)

@@ -41,7 +41,7 @@ class Rebalancer:
 
     def admit(self, group: Group, member_id: str, request: JoinRequest) -> Member:
         """Let a new member in; a rebalance must follow."""
-        member = Member(member_id, request, Deadline(self._timers, lambda: None))
+        member = Member(member_id, request)
         member.session = Deadline(self._timers, partial(self._session_missed, group, member))
         member.session.set(NEW_MEMBER_JOIN_TIMEOUT)
         group.has_newcomers = True
@@ -135,7 +135,6 @@ class Rebalancer:
             for member in group.members.values():
                 member.assignment = b""
             self._answer_all_syncs(group, GroupError.REBALANCE_IN_PROGRESS)
-        self._cancel_phase(group)
         group.enter(GroupState.PREPARING_REBALANCE, self._timers.wall_ms)
         if group.is_first_rebalance and self._initial_delay:
             self._wait_for_newcomers(group, group.rebalance_timeout)

@@ -1,0 +1,116 @@
+"""One consumer in the shared subscriptions of all topics that a pattern names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from hubbub.model.pattern import Exact
+
+if TYPE_CHECKING:
+    from hubbub.broker.broker import Broker
+    from hubbub.broker.observer import Subscriber
+    from hubbub.broker.shared import Delivery, SharedSettings, SharedSubscription
+    from hubbub.broker.tail import Start
+    from hubbub.broker.topics import Topic
+    from hubbub.model.pattern import Wildcard
+
+
+class Worker(Protocol):
+    """Who does the work. ``credit`` is how many more deliveries it would take right now."""
+
+    @property
+    def subscriber(self) -> Subscriber:
+        """Who it is."""
+
+    @property
+    def credit(self) -> int:
+        """How many more deliveries it has room for."""
+
+    def work(self, source: int, delivery: Delivery) -> None:
+        """Take one, from the subscription ``source`` of the membership. Never raises."""
+
+
+class _Member:
+    """The worker as the consumer of one of the subscriptions."""
+
+    def __init__(self, worker: Worker, source: int) -> None:
+        self.subscriber = worker.subscriber
+        self._worker = worker
+        self._source = source
+
+    @property
+    def credit(self) -> int:
+        return self._worker.credit
+
+    def deliver(self, delivery: Delivery) -> None:
+        self._worker.work(self._source, delivery)
+
+
+class Membership:
+    """A worker's share of the subscriptions called ``name``, over every topic that ``pattern`` names
+    now or later; the topic of an exact pattern is made if need be.
+
+    Where a subscription is new it begins at ``start``. ``settings`` of None leave those of an
+    existing one as they are.
+
+    Raises:
+        DeniedError, StorageError, InvalidAddressError: as when the topic is made.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        name: str,
+        pattern: Exact | Wildcard,
+        start: Start,
+        settings: SharedSettings | None,
+        worker: Worker,
+    ) -> None:
+        self._broker = broker
+        self._name = name
+        self._pattern = pattern
+        self._settings = settings
+        self._worker = worker
+        self._sources: list[tuple[SharedSubscription, _Member]] = []
+        broker.authorise(worker.subscriber.principal, "subscribe", pattern)
+        if isinstance(pattern, Exact):
+            broker.topic_for(pattern.address)
+        for topic in broker.topics:
+            self._join(topic, start)
+        self._unwatch = broker.topics.watch(lambda topic: self._join(topic, "beginning"))
+
+    def ack(self, source: int, lease: int) -> bool:
+        """Settle a delivery; False if there is no such lease any more."""
+        return self._holds(source) and self._sources[source][0].ack(lease)
+
+    def nack(self, source: int, lease: int, delay: float | None) -> bool:
+        """Give a delivery back, to come again after ``delay`` seconds."""
+        return self._holds(source) and self._sources[source][0].nack(lease, delay)
+
+    def extend(self, source: int, lease: int, seconds: float) -> bool:
+        """Move the deadline of a delivery to ``seconds`` from now."""
+        return self._holds(source) and self._sources[source][0].extend(lease, seconds)
+
+    def dispatch(self) -> None:
+        """The worker has credit again."""
+        for subscription, _ in self._sources:
+            subscription.dispatch()
+
+    def leave(self) -> None:
+        """Give back what is held, for the others to have."""
+        self._unwatch()
+        for subscription, member in self._sources:
+            subscription.leave(member)
+
+    def _join(self, topic: Topic, start: Start) -> None:
+        if topic.internal or not self._pattern.matches(topic.name):
+            return
+        subscription = self._broker.subscriptions.open(self._name, topic, start, self._settings)
+        if any(joined is subscription for joined, _ in self._sources):
+            return
+        member = _Member(self._worker, len(self._sources))
+        self._sources.append((subscription, member))
+        subscription.join(member)
+
+    def _holds(self, source: int) -> bool:
+        return 0 <= source < len(self._sources)
