@@ -40,6 +40,19 @@ def test_a_timer_set_while_firing_is_due_from_that_moment():
     assert timers.wall_ms == 8
 
 
+def test_cancelled_timers_do_not_pile_up():
+    timers = Timers()
+    fired = []
+    kept = [timers.after(1000 + number, lambda: fired.append(1)) for number in range(10)]
+    for _ in range(100_000):
+        timers.after(500, lambda: fired.append("never")).cancel()
+    assert len(timers._heap) < 5000
+    timers.advance(2000, 0)
+    assert fired == [1] * 10
+    assert not any(timer.active for timer in kept)
+    assert timers._heap == []
+
+
 def test_an_outbox_says_once_that_it_has_something_to_send():
     calls = []
     outbox = Outbox(lambda: calls.append(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from hubbub.model.errors import DeniedError
 from hubbub.model.pattern import Exact
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ class Membership:
         self._settings = settings
         self._worker = worker
         self._sources: list[tuple[SharedSubscription, _Member]] = []
-        broker.authorise(worker.subscriber.principal, "subscribe", pattern)
+        principal = worker.subscriber.principal
+        if not broker.may(principal, "subscribe", pattern):
+            raise DeniedError(f"{principal or 'anonymous'} may not subscribe {pattern}")
         if isinstance(pattern, Exact):
             broker.topic_for(pattern.address)
         for topic in broker.topics:

@@ -19,7 +19,16 @@ class Outbox:
     the bytes that the server has taken but the socket has not; the server keeps it up to date.
     """
 
-    __slots__ = ("_chunks", "_on_ready", "backlog", "closing", "limit", "overflowed", "size")
+    __slots__ = (
+        "_chunks",
+        "_on_ready",
+        "aborted",
+        "backlog",
+        "closing",
+        "limit",
+        "overflowed",
+        "size",
+    )
 
     def __init__(
         self, on_ready: Callable[[], None] = lambda: None, limit: int = OUTBOX_LIMIT_BYTES
@@ -30,11 +39,12 @@ class Outbox:
         self.size = 0
         self.backlog = 0
         self.closing = False  # close the connection once everything is sent
-        self.overflowed = False  # a slow consumer: close at once, its backlog is dropped
+        self.aborted = False  # close at once
+        self.overflowed = False  # aborted because the peer is a slow consumer
 
     def write(self, chunk: bytes) -> None:
-        """Send ``chunk`` after all before it; ignored once closing or overflowed."""
-        if self.closing or self.overflowed:
+        """Send ``chunk`` after all before it; ignored once closing or aborted."""
+        if self.closing or self.aborted:
             return
         if not self._chunks:
             self._on_ready()
@@ -55,8 +65,13 @@ class Outbox:
 
     def overflow(self) -> None:
         """Give the connection up: its peer does not read what it asked for."""
-        if not self.overflowed:
-            self.overflowed = True
+        self.overflowed = True
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once; what is not sent yet is dropped."""
+        if not self.aborted:
+            self.aborted = True
             self._chunks.clear()
             self.size = 0
             self._on_ready()

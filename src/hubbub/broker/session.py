@@ -31,5 +31,8 @@ class Session(Protocol):
     def receive(self, data: bytes) -> None:
         """Take in bytes, cut anywhere; never raises for what a client may send."""
 
+    def resume(self) -> None:
+        """There is room again: go on with what was received while ``paused``."""
+
     def disconnected(self) -> None:
         """Let go of everything held for the connection."""

@@ -10,18 +10,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# Cancelled timers stay in the heap until they are due or outnumber the others by this factor, so
+# that clients which set and cancel long deadlines for ever cost a bounded amount of memory.
+_MAX_CANCELLED_RATIO = 2
+_WORTH_SWEEPING = 1024
+
+
 class Timer:
     """One call that is due at ``when`` (monotonic seconds) unless cancelled before."""
 
-    __slots__ = ("_call", "when")
+    __slots__ = ("_call", "_timers", "when")
 
-    def __init__(self, when: float, call: Callable[[], None]) -> None:
+    def __init__(self, when: float, call: Callable[[], None], timers: Timers) -> None:
         self.when = when
         self._call: Callable[[], None] | None = call
+        self._timers = timers
 
     def cancel(self) -> None:
         """Never call; harmless when it already did."""
-        self._call = None
+        if self._call is not None:
+            self._call = None
+            self._timers.cancelled()
 
     @property
     def active(self) -> bool:
@@ -47,10 +56,11 @@ class Timers:
         self.wall_ms = wall_ms
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
+        self._cancelled = 0
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         """A timer ``seconds`` from now."""
-        timer = Timer(self.now + seconds, call)
+        timer = Timer(self.now + seconds, call, self)
         heapq.heappush(self._heap, (timer.when, next(self._order), timer))
         return timer
 
@@ -59,10 +69,25 @@ class Timers:
         self.now = now
         self.wall_ms = wall_ms
         while self._heap and self._heap[0][0] <= now:
-            heapq.heappop(self._heap)[2].fire()
+            self._pop().fire()
+
+    def cancelled(self) -> None:
+        """One of the timers was cancelled: sweep when most of the heap is dead."""
+        self._cancelled += 1
+        alive = len(self._heap) - self._cancelled
+        if self._cancelled > max(_WORTH_SWEEPING, _MAX_CANCELLED_RATIO * alive):
+            self._heap = [entry for entry in self._heap if entry[2].active]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
 
     def next_due(self) -> float | None:
         """When ``advance`` is wanted next, in monotonic seconds."""
         while self._heap and not self._heap[0][2].active:
-            heapq.heappop(self._heap)
+            self._pop()
         return self._heap[0][0] if self._heap else None
+
+    def _pop(self) -> Timer:
+        timer = heapq.heappop(self._heap)[2]
+        if not timer.active:
+            self._cancelled -= 1
+        return timer

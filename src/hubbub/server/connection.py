@@ -48,27 +48,9 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are asyncio's in all but name.
         self._made(cast("asyncio.Transport", transport))
 
-    def _made(self, transport: asyncio.Transport) -> None:
-        if len(self._open) >= self._limit:
-            logger.warning("%s: %d connections are open already", self._listener.name, self._limit)
-            transport.abort()
-            return
-        raw: socket.socket = transport.get_extra_info("socket")
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A peer that vanished without a word is noticed, in the system's own time.
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._transport = transport
-        self._open.add(self)
-        remote = transport.get_extra_info("peername") or ("", 0)
-        local = transport.get_extra_info("sockname") or ("", 0)
-        self._turn.begin()
-        peer = Peer((remote[0], remote[1]), (local[0], local[1]))
-        self._session = self._listener.session(peer, self._outbox)
-        self._outbox_ready()
-
     def data_received(self, data: bytes) -> None:
         """Feed the session."""
-        if self._session is None or self._outbox.closing or self._outbox.overflowed:
+        if self._session is None or self._outbox.closing or self._outbox.aborted:
             return
         self._turn.begin()
         try:
@@ -109,8 +91,9 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if self._outbox.overflowed:
-            logger.warning("%s: slow consumer disconnected", self._listener.name)
+        if self._outbox.aborted:
+            if self._outbox.overflowed:
+                logger.warning("%s: slow consumer disconnected", self._listener.name)
             transport.abort()
             return
         chunks = self._outbox.take()
@@ -124,6 +107,24 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Send what is written and close."""
         self._outbox.close()
+
+    def _made(self, transport: asyncio.Transport) -> None:
+        if len(self._open) >= self._limit:
+            logger.warning("%s: %d connections are open already", self._listener.name, self._limit)
+            transport.abort()
+            return
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that vanished without a word is noticed, in the system's own time.
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._transport = transport
+        self._open.add(self)
+        remote = transport.get_extra_info("peername") or ("", 0)
+        local = transport.get_extra_info("sockname") or ("", 0)
+        self._turn.begin()
+        peer = Peer((remote[0], remote[1]), (local[0], local[1]))
+        self._session = self._listener.session(peer, self._outbox)
+        self._outbox_ready()
 
     def _outbox_ready(self) -> None:
         self._turn.ready(self)
@@ -144,3 +145,4 @@ class Connection(asyncio.Protocol):
         ):
             self._read_paused = False
             self._transport.resume_reading()
+            self._session.resume()

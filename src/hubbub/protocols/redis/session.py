@@ -85,6 +85,9 @@ class RedisSession:
         if parser.failure is not None:
             self._give_up(parser.failure)
 
+    def resume(self) -> None:
+        """Nothing to do: what is received is run at once, only reading on waits."""
+
     def disconnected(self) -> None:
         """Let go of everything held for the connection."""
         self._closing = True
@@ -127,7 +130,7 @@ class RedisSession:
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""
         self.disconnected()
-        self.outbox.overflow()
+        self.outbox.abort()
 
     def _execute(self, request: list[bytes]) -> None:
         self.listener.stats.commands += 1
