@@ -90,7 +90,7 @@ class Connection:
 
     @property
     def closed(self):
-        return self.outbox.closing or self.outbox.overflowed
+        return self.outbox.closing or self.outbox.aborted
 
 
 def request(*arguments):
