@@ -20,6 +20,7 @@ PARTITIONS = 6
 KAFKA_TOPIC = "crash.kafka"
 REDIS_TOPIC = "crash.redis"
 READ_SECONDS = 60
+FIRST_TOPIC_NUMBER = 3  # the catalogue, the state and the committed offsets come before it
 
 
 class KafkaLoad(threading.Thread):
@@ -157,6 +158,8 @@ def test_a_few_crashes_lose_nothing_and_the_checker_would_notice(tmp_path):
     assert server.stop() == 0
     # What a server that acknowledges before it syncs leaves after a power cut: a shorter tail.
     for segment in (tmp_path / "data" / "topics").rglob("*.log"):
+        if int(segment.parts[-3]) < FIRST_TOPIC_NUMBER:
+            continue
         size = segment.stat().st_size
         with segment.open("r+b") as file:
             file.truncate(size * 9 // 10)
