@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hubbub.broker.config import BrokerConfig
 from hubbub.broker.group_messages import (
     CommitRequest,
     GroupProtocol,
@@ -31,7 +32,9 @@ class Room:
         self.timers = Timers(0.0, 1_000_000)
         self.log = log or HandSyncedLog()
         self.offsets = CommittedOffsets([self.log], self.timers)
-        self.groups = GroupCoordinator(self.timers, self.offsets, initial_rebalance_delay=delay)
+        self.groups = GroupCoordinator(
+            self.timers, self.offsets, BrokerConfig(initial_rebalance_delay=delay)
+        )
 
     def wait(self, seconds):
         """Move the clock, stopping at every timer as a server's loop would."""

@@ -42,6 +42,14 @@ class Checker:
         else:
             self.placed[place] = sent
 
+    def frozen(self) -> Checker:
+        """What is acknowledged by now: taken before a read, because publishers go on meanwhile."""
+        copy = Checker()
+        copy.placed = dict(self.placed)
+        copy.unplaced.update({topic: set(sent) for topic, sent in tuple(self.unplaced.items())})
+        copy.seen = self.seen
+        return copy
+
     def check(self, read: dict[Place, Sent]) -> list[Violation]:
         """Everything that is wrong with a read of all topics from their start to their end."""
         found = [

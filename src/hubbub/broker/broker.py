@@ -69,9 +69,7 @@ class Broker:
         self.offsets = CommittedOffsets(
             [partition.log for partition in committed.partitions], timers
         )
-        self.groups = GroupCoordinator(
-            timers, self.offsets, initial_rebalance_delay=self.config.initial_rebalance_delay
-        )
+        self.groups = GroupCoordinator(timers, self.offsets, self.config)
         timers.after(self.config.cleaning_interval, self._clean)
 
     # Live

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from hubbub.broker.group_rebalance import Rebalancer
     from hubbub.broker.timers import Timers
 
-# Kafka's group.min.session.timeout.ms and group.max.session.timeout.ms, in seconds: shorter ones
-# overwhelm a broker with heartbeats, longer ones leave work undone for too long.
-MIN_SESSION_TIMEOUT = 6.0
-MAX_SESSION_TIMEOUT = 30 * 60.0
 # More members than a topic sensibly has partitions do nothing; it also bounds the leader's answer.
 MAX_GROUP_MEMBERS = 4096
 # What a group's members may say of themselves, together: Kafka stores it as one record, which its

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hubbub.broker.answers import Answers
 from hubbub.broker.group_errors import GroupError
-from hubbub.broker.group_join import MAX_SESSION_TIMEOUT, MIN_SESSION_TIMEOUT, Joins, refused
+from hubbub.broker.group_join import Joins, refused
 from hubbub.broker.group_members import Group
 from hubbub.broker.group_messages import (
     UNKNOWN_MEMBER,
@@ -26,6 +26,7 @@ from hubbub.model.errors import MessageTooLargeError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from hubbub.broker.config import BrokerConfig
     from hubbub.broker.group_messages import (
         CommitRequest,
         JoinReply,
@@ -56,13 +57,12 @@ class GroupCoordinator:
     no more than its session timeout.
     """
 
-    def __init__(
-        self, timers: Timers, offsets: CommittedOffsets, *, initial_rebalance_delay: float
-    ) -> None:
+    def __init__(self, timers: Timers, offsets: CommittedOffsets, config: BrokerConfig) -> None:
         self._timers = timers
         self._offsets = offsets
+        self._config = config
         self._answers = Answers()
-        self._rebalancer = Rebalancer(timers, self._answers, initial_rebalance_delay)
+        self._rebalancer = Rebalancer(timers, self._answers, config.initial_rebalance_delay)
         self._joins = Joins(timers, self._answers, self._rebalancer)
         self._groups = {group_id: Group(group_id, timers.wall_ms) for group_id in offsets.groups()}
         timers.after(EXPIRY_INTERVAL, self._expire)
@@ -197,7 +197,8 @@ class GroupCoordinator:
     def _join(self, request: JoinRequest, reply: Callable[[JoinReply], None]) -> GroupError | None:
         if not request.group_id:
             return GroupError.INVALID_GROUP_ID
-        if not MIN_SESSION_TIMEOUT <= request.session_timeout <= MAX_SESSION_TIMEOUT:
+        shortest, longest = self._config.min_session_timeout, self._config.max_session_timeout
+        if not shortest <= request.session_timeout <= longest:
             return GroupError.INVALID_SESSION_TIMEOUT
         group = self._groups.get(request.group_id)
         if group is not None:

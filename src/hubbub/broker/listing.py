@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from hubbub.model.address import Address
 from hubbub.model.settings import TopicSettings
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from hubbub.broker.broker import Broker
     from hubbub.broker.topics import Topic
-    from hubbub.model.address import Address
 
 
 class PartitionInfo(msgspec.Struct, frozen=True, array_like=True):
@@ -126,7 +126,7 @@ def _partitioned(broker: Broker) -> Iterator[SubscriptionInfo]:
         members = tuple(member.client_id for member in described.members) if described else ()
         lags: dict[str, int] = {}
         for (name, index), committed in broker.offsets.committed(group).items():
-            topic = broker.topics.get(name)
+            topic = broker.topics.get(Address(name))
             if topic is not None and index < len(topic.partitions):
                 behind = topic.partitions[index].log.durable_offset - committed.offset
                 lags[name] = lags.get(name, 0) + max(0, behind)

@@ -48,10 +48,10 @@ class _Member:
 
 
 class Membership:
-    """A worker's share of the subscriptions called ``name``, over every topic that ``pattern`` names
-    now or later; the topic of an exact pattern is made if need be.
+    """A worker's share of the subscriptions called ``name``.
 
-    Where a subscription is new it begins at ``start``. ``settings`` of None leave those of an
+    They are over every topic that ``pattern`` names now or later; the topic of an exact pattern is
+    made if need be. Where a subscription is new it begins at ``start``. ``settings`` of None leave those of an
     existing one as they are.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from hubbub.broker.tail import Tail, start_offset
+from hubbub.broker.tail import FromOffset, Tail, start_offset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Replay:
-    """Hands over each message that matches ``pattern`` once: stored ones as records, in the order of
-    their partition, and those that no topic captures as they are published.
+    """Hands over each message that matches ``pattern`` once.
 
-    ``take`` says whether it took the record; after a False nothing stored comes until ``resume``.
+    Stored ones come as records, in the order of their partition, and those that no topic captures as
+    they are published. ``take`` says whether it took the record; after a False nothing stored comes until ``resume``.
     ``positions`` say where an earlier replay of the pattern had got to. It knew every topic then, so
     one that is not in them is new and read from its start.
 
@@ -93,8 +93,8 @@ class Replay:
             if positions is None:
                 offset = start_offset(partition, start)
             else:
-                place = (topic.name, partition.index)
-                offset = positions.get(place, partition.log.start_offset)
+                known = positions.get((topic.name, partition.index), 0)
+                offset = start_offset(partition, FromOffset(known))
             self._tails[partition] = Tail(
                 partition, offset, self._take_record, self._broker.timers, self._broker.decode
             )

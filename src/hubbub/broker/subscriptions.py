@@ -13,7 +13,7 @@ from hubbub.broker.tail import start_offset
 from hubbub.model.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hubbub.broker.decode import RecordDecoder
     from hubbub.broker.shared import DeadLetter
@@ -114,6 +114,10 @@ class Subscriptions:
         if pairs:
             self._state.put(*pairs)
         self._dirty.clear()
+
+    def when_durable(self, done: Callable[[Exception | None], None]) -> None:
+        """Call ``done`` once every change made so far survives power loss, or with the failure."""
+        self._state.when_durable(done)
 
     def _make(self, key: SettingsKey, topic: Topic, settings: SharedSettings) -> SharedSubscription:
         subscription = SharedSubscription(

@@ -79,6 +79,18 @@ _OWN = (
         lambda _: str(DEFAULTS.retention_ms // _MS_PER_HOUR),
     ),
     BrokerConfigEntry(
+        "group.max.session.timeout.ms",
+        ConfigType.INT,
+        "The longest session timeout that a group member may choose.",
+        lambda config: _milliseconds(config.max_session_timeout),
+    ),
+    BrokerConfigEntry(
+        "group.min.session.timeout.ms",
+        ConfigType.INT,
+        "The shortest session timeout that a group member may choose.",
+        lambda config: _milliseconds(config.min_session_timeout),
+    ),
+    BrokerConfigEntry(
         "num.partitions",
         ConfigType.INT,
         "How many partitions a topic gets whose creator does not say.",

@@ -78,9 +78,9 @@ class FrameBuffer:
                 return whole
         while not self.empty:
             missing = self._wanted - len(self._partial)
-            taken = self._data[self._at : self._at + missing]
-            self._partial += taken
-            self._at += len(taken)
+            with memoryview(self._data) as data:
+                self._partial += data[self._at : self._at + missing]
+            self._at = min(self._at + missing, len(self._data))
             if len(self._partial) < self._wanted:
                 break
             if self._wanted == _PREFIX.size:
@@ -89,6 +89,7 @@ class FrameBuffer:
                 frame, self._partial = self._partial, bytearray()
                 self._wanted = _PREFIX.size
                 return memoryview(frame)[INT32.size :]
+        self._data, self._at = b"", 0  # an idle connection holds nothing
         return None
 
     def _next_whole(self) -> memoryview | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kio.schema.errors import ErrorCode
 
 from hubbub.log.batch import scan
-from hubbub.model.errors import HubbubError, OffsetOutOfRangeError
 from hubbub.protocols.kafka.fetch_response import (
     FIRST_WITH_TOPIC_IDS,
     FetchedPartition,
@@ -16,12 +16,13 @@ from hubbub.protocols.kafka.fetch_response import (
 )
 from hubbub.protocols.kafka.leader_epochs import check_current_epoch
 from hubbub.protocols.kafka.lookup import find_partition
-from hubbub.protocols.kafka.mapping import error_code
 from hubbub.protocols.kafka.readable import check_readable, find_readable, find_readable_id
-from hubbub.protocols.kafka.refusal import Refusal
+from hubbub.protocols.kafka.refusal import Refusal, attempt
 from hubbub.protocols.kafka.versions import FETCH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hubbub.broker.partition import Partition
     from hubbub.broker.timers import Timer
     from hubbub.broker.topics import Topic
@@ -46,81 +47,90 @@ def handle(context: RequestContext, request: Any, reply: Reply) -> None:
 
 
 class _Fetch:
-    """One request. What was read is kept while it waits, so nothing is read twice."""
+    """One request. While it waits it holds no messages, only how many bytes of them there are."""
 
     def __init__(self, context: RequestContext, request: Any, reply: Reply) -> None:
         self._context = context
         self._request = request
         self._reply = reply
         self._max_bytes = min(request.max_bytes, MAX_RESPONSE_BYTES)
-        self._timer: Timer | None = None
+        self._min_bytes = min(request.min_bytes, self._max_bytes)
+        self._size = 0
         self._topics = [
             (topic, [_PartitionFetch(context, topic, wanted) for wanted in topic.partitions])
             for topic in request.topics
         ]
-        self._partitions = [one for _, several in self._topics for one in several]
+        self._partitions = [fetch for _, fetches in self._topics for fetch in fetches]
+        self._timer: Timer | None = None
+        self._watched: list[tuple[Partition, Callable[[], None]]] = []
 
     def start(self) -> None:
         """Answer, or wait."""
-        self._read()
+        for fetch in self._partitions:
+            self._read(fetch)
         max_wait = self._request.max_wait.total_seconds()
-        if max_wait <= 0 or self._is_enough():
+        if max_wait <= 0 or not self._partitions or any(map(self._is_enough, self._partitions)):
             self._answer()
-            return
-        self._timer = self._context.broker.timers.after(max_wait, self._answer_late)
-        for partition in self._watched():
-            partition.watch(self._moved)
+        else:
+            self._wait(max_wait)
+
+    def _read(self, fetch: _PartitionFetch) -> None:
+        # KIP-74: the first batch of the response comes whatever the limits, or a client would never
+        # get past a batch larger than they are.
+        self._size += fetch.read(self._max_bytes - self._size, at_least_one=self._size == 0)
+
+    def _is_enough(self, fetch: _PartitionFetch) -> bool:
+        """Kafka's reasons not to wait: enough bytes, an error, or no room for what there is."""
+        return bool(fetch.error) or self._size >= self._min_bytes or fetch.has_more()
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = self._context.broker.timers.after(seconds, self._answer_late)
         self._context.connection.when_gone(self._stop)
+        for fetch in self._partitions:
+            fetch.drop()
+            if fetch.partition is not None:
+                moved = partial(self._moved, fetch)
+                self._watched.append((fetch.partition, moved))
+                fetch.partition.watch(moved)
 
-    def _watched(self) -> list[Partition]:
-        return [fetch.partition for fetch in self._partitions if fetch.partition is not None]
-
-    def _moved(self) -> None:
-        self._read()
-        if self._is_enough():
+    def _moved(self, fetch: _PartitionFetch) -> None:
+        if not self._watched:  # asked for the partition twice, and answered for the first
+            return
+        self._read(fetch)
+        if self._is_enough(fetch):
             self._answer_late()
+        else:
+            fetch.drop()
 
     def _answer_late(self) -> None:
         self._stop()
+        if any(fetch.dropped for fetch in self._partitions):
+            self._size = 0
+            for fetch in self._partitions:
+                fetch.rewind()
+                self._read(fetch)
         self._answer()
 
     def _stop(self) -> None:
         """Wait no longer."""
         if self._timer is not None:
             self._timer.cancel()
-        for partition in self._watched():
-            partition.unwatch(self._moved)
+        for partition, moved in self._watched:
+            partition.unwatch(moved)
+        self._watched.clear()
         self._context.connection.forget(self._stop)
 
-    def _read(self) -> None:
-        total = sum(fetch.size for fetch in self._partitions)
-        for fetch in self._partitions:
-            # KIP-74: the first batch of the response comes whatever the limits, or a client would
-            # never get past a batch larger than they are.
-            total += fetch.read(self._max_bytes - total, at_least_one=total == 0)
-
-    def _is_enough(self) -> bool:
-        """Kafka's reasons not to wait: bytes, nothing asked for, an error, no room for more."""
-        return (
-            not self._partitions
-            or any(fetch.error for fetch in self._partitions)
-            or sum(fetch.size for fetch in self._partitions)
-            >= min(self._request.min_bytes, self._max_bytes)
-            or any(fetch.has_more() for fetch in self._partitions)
-        )
-
     def _answer(self) -> None:
-        version = self._context.api_version
         topics = [
             FetchedTopic(
                 getattr(topic, "topic", ""),
                 getattr(topic, "topic_id", None),
-                [fetch.result() for fetch in partitions],
+                [fetch.result() for fetch in fetches],
             )
-            for topic, partitions in self._topics
+            for topic, fetches in self._topics
         ]
         committed = self._request.isolation_level == _READ_COMMITTED
-        self._reply(encode_fetch(version, topics, read_committed=committed))
+        self._reply(encode_fetch(self._context.api_version, topics, read_committed=committed))
 
 
 class _PartitionFetch:
@@ -128,12 +138,11 @@ class _PartitionFetch:
 
     def __init__(self, context: RequestContext, topic: Any, wanted: Any) -> None:
         self._context = context
-        self._index: int = wanted.partition
-        self._next_offset: int = wanted.fetch_offset
-        self._max_bytes: int = wanted.partition_max_bytes
-        self._chunks: list[bytes] = []
-        self._unscanned = b""  # the last chunk, as long as nobody needs to know where it ends
-        self.size = 0
+        self._wanted = wanted
+        self._position: int = wanted.fetch_offset
+        self._data = b""
+        self._size = 0
+        self.dropped = False
         self.error = ErrorCode.none
         self.partition: Partition | None = None
         try:
@@ -146,50 +155,51 @@ class _PartitionFetch:
         """Read on; how many bytes that gave."""
         if self.error or self.partition is None:
             return 0
-        if self.partition.closed:
-            self.error = self._unknown_topic()
+        limit = max(0, min(self._wanted.partition_max_bytes - self._size, room))
+        data = attempt(self._read, self.partition, limit, at_least_one=at_least_one)
+        if isinstance(data, Refusal):
+            self.error = data.code
             return 0
-        if self._chunks and not self.has_more():
-            return 0
-        limit = max(0, min(self._max_bytes - self.size, room))
-        try:
-            check_readable(self._context, self.partition.topic)  # the right may go while it waits
-            data = self.partition.log.read(self._position(), limit, at_least_one=at_least_one)
-        except Refusal as refusal:
-            self.error = refusal.code
-            return 0
-        except HubbubError as error:
-            # Retention may pass by while the request waits; what was read before is still good.
-            if not (self._chunks and isinstance(error, OffsetOutOfRangeError)):
-                self.error = error_code(error)
-            return 0
-        if data:
-            self._chunks.append(data)
-            self._unscanned = data
-            self.size += len(data)
+        self._data = data
+        self._size += len(data)
         return len(data)
 
     def has_more(self) -> bool:
         """Whether there is something to read behind what was read."""
-        return self.partition is not None and self._position() < self.partition.log.durable_offset
+        return self.partition is not None and self._end() < self.partition.log.durable_offset
+
+    def drop(self) -> None:
+        """Let go of what was read, though not of how much it was."""
+        if self._data:
+            self._position = self._end()
+            self._data = b""
+            self.dropped = True
+
+    def rewind(self) -> None:
+        """Begin again where the client wants to."""
+        self._position = self._wanted.fetch_offset
+        self._size = 0
 
     def result(self) -> FetchedPartition:
         """What the response says."""
+        index = self._wanted.partition
         if self.error or self.partition is None:
-            return FetchedPartition(self._index, self.error, _UNKNOWN, _UNKNOWN, ())
+            return FetchedPartition(index, self.error, _UNKNOWN, _UNKNOWN, b"")
         log = self.partition.log
-        return FetchedPartition(self._index, 0, log.durable_offset, log.start_offset, self._chunks)
+        return FetchedPartition(index, 0, log.durable_offset, log.start_offset, self._data)
 
-    def _position(self) -> int:
-        if self._unscanned:
-            self._next_offset = scan(self._unscanned, check_crc=False)[-1].next_offset
-            self._unscanned = b""
-        return self._next_offset
+    def _end(self) -> int:
+        if not self._data:
+            return self._position
+        return scan(self._data, check_crc=False)[-1].next_offset
 
-    def _unknown_topic(self) -> ErrorCode:
-        if self._context.api_version >= FIRST_WITH_TOPIC_IDS:
-            return ErrorCode.unknown_topic_id
-        return ErrorCode.unknown_topic_or_partition
+    def _read(self, partition: Partition, limit: int, *, at_least_one: bool) -> bytes:
+        if partition.closed:
+            by_id = self._context.api_version >= FIRST_WITH_TOPIC_IDS
+            code = ErrorCode.unknown_topic_id if by_id else ErrorCode.unknown_topic_or_partition
+            raise Refusal(code, "The topic was deleted.")
+        check_readable(self._context, partition.topic)  # the right may go while the fetch waits
+        return partition.log.read(self._position, limit, at_least_one=at_least_one)
 
 
 def _find_topic(context: RequestContext, wanted: Any) -> Topic:

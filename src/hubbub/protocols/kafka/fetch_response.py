@@ -33,7 +33,7 @@ class FetchedPartition(NamedTuple):
     error: int
     high_watermark: int
     start_offset: int
-    records: Sequence[bytes]
+    records: bytes
 
 
 class FetchedTopic(NamedTuple):
@@ -64,9 +64,9 @@ def encode_fetch(
         plain += length(len(topic.partitions), flexible=flexible)
         for partition in topic.partitions:
             plain += _partition_head(version, partition, aborted)
-            plain += length(sum(map(len, partition.records)), flexible=flexible)
+            plain += length(len(partition.records), flexible=flexible)
             if partition.records:
-                chunks += (bytes(plain), *partition.records)
+                chunks += (bytes(plain), partition.records)
                 plain.clear()
             if flexible:
                 plain += NO_TAGS

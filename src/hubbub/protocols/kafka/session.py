@@ -125,7 +125,8 @@ class KafkaSession:
             self._unsent -= first.size
             for chunk in first.chunks or ():
                 self.outbox.write(chunk)
-        self._work()
+        if not self._working:
+            self._look_again()
 
     def fail(self, error: Exception) -> None:
         """Give the connection up for a fault of ours."""
@@ -134,8 +135,6 @@ class KafkaSession:
 
     def _work(self) -> None:
         """Handle requests while there are whole ones and room for their responses."""
-        if self._working:  # a handler answers at once: the loop below goes on
-            return
         self._working = True
         try:
             while not (self.paused or self.outbox.closing):
@@ -153,11 +152,15 @@ class KafkaSession:
         self._look_again()
 
     def _look_again(self) -> None:
-        """Whole requests may be left over that the outbox has no room for yet."""
-        if self._frames.empty or self.outbox.closing or self._line:
+        """Go on with requests that are left over, soon: not from within whoever gave a response.
+
+        What a request of one connection appends answers a fetch of another, and so on.
+        """
+        if self._frames.empty or self.outbox.closing or len(self._line) >= MAX_IN_FLIGHT:
             return
         if self._retry is None or not self._retry.active:
-            self._retry = self._broker.timers.after(RETRY_SECONDS, self._work)
+            delay = RETRY_SECONDS if self.paused else 0
+            self._retry = self._broker.timers.after(delay, self._work)
 
     def _handle(self, frame: memoryview) -> None:
         header = read_header(frame)
