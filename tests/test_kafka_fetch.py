@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 
 import pytest
 from kio.schema.errors import ErrorCode
@@ -214,6 +215,13 @@ def test_a_fetch_answers_once(held):
     assert held.responses() == []
 
 
+def test_a_partition_asked_for_twice_is_answered_once(held):
+    waiting(held, wanted(), wanted())
+    append(held, b"a")
+    assert [len(records) > 0 for records in records_of(held)] == [True, False]
+    assert held.session._unsent == 0
+
+
 def test_a_fetch_waits_for_as_many_bytes_as_it_wants_and_gets_all_since(held):
     size = len(append(held, b"a"))
     waiting(held, wanted(), wanted(index=1), min_bytes=3 * size)
@@ -225,7 +233,7 @@ def test_a_fetch_waits_for_as_many_bytes_as_it_wants_and_gets_all_since(held):
     assert [record.value for record in decode(second)] == [b"b"]
 
 
-def test_a_fetch_that_waits_reads_nothing_twice(held, monkeypatch):
+def test_a_fetch_that_waits_measures_what_comes_and_holds_none_of_it(held, monkeypatch):
     log = held.broker.topics.get("t").partitions[0].log
     read_from = []
     read = log.read
@@ -234,13 +242,20 @@ def test_a_fetch_that_waits_reads_nothing_twice(held, monkeypatch):
         read_from.append(offset)
         return read(offset, *limits, **more)
 
+    append_only(held, b"a" * 100_000)
     monkeypatch.setattr(log, "read", spy)
-    waiting(held, wanted(), min_bytes=100_000)
-    for value in (b"a", b"b", b"c"):
-        append_only(held, value)
+    waiting(held, wanted(), min_bytes=1_000_000)
+    tracemalloc.start()
+    try:
+        for value in (b"b", b"c"):
+            append_only(held, value * 100_000)
+        assert tracemalloc.get_traced_memory()[0] < 300_000  # the log's copies, and no others
+    finally:
+        tracemalloc.stop()
+    assert held.responses() == []
     held.advance(1)
-    assert [record.value for record in decode(records_of(held)[0])] == [b"a", b"b", b"c"]
-    assert read_from == [0, 0, 1, 2]
+    assert [record.value[:1] for record in decode(records_of(held)[0])] == [b"a", b"b", b"c"]
+    assert read_from == [0, 1, 2, 0]
 
 
 def append_only(wire: Wire, value: bytes) -> None:
@@ -321,16 +336,15 @@ def test_offsets_outside_the_log_are_out_of_range(wire):
     assert (end.error_code, end.log_start_offset, end.records) == (ErrorCode.none, 1, b"")
 
 
-def test_records_that_fall_to_retention_while_a_fetch_waits_are_still_given(held):
+def test_records_that_fall_to_retention_while_a_fetch_waits_are_out_of_range(held):
     append(held, b"a")
-    log = held.broker.topics.get("t").partitions[0].log
     waiting(held, wanted(), min_bytes=100_000)
-    held.broker.append(held.broker.topics.get("t").partitions[0], batch(b"b"))
-    held.broker.append(held.broker.topics.get("t").partitions[0], batch(b"c"))
-    log.truncate_before(2)
-    log.sync()
+    append_only(held, b"b")
+    held.broker.topics.get("t").partitions[0].log.truncate_before(1)
     held.advance(1)
-    assert [record.value for record in decode(records_of(held)[0])] == [b"a"]
+    ((_, response),) = held.responses()
+    (partition,) = response.responses[0].partitions
+    assert (partition.error_code, partition.records) == (ErrorCode.offset_out_of_range, b"")
 
 
 def test_corrupt_bytes_are_reported_and_not_served(wire, monkeypatch):

@@ -110,9 +110,12 @@ def test_requests_beyond_the_limit_wait_in_the_socket_and_come_when_there_is_roo
     assert held.session.paused
     assert len(held.replies) == MAX_IN_FLIGHT
     held.replies[0](b"")
+    assert len(held.replies) == MAX_IN_FLIGHT  # not from within whoever answers
+    wire.advance(0)
     assert len(held.replies) == MAX_IN_FLIGHT + 1
     for reply in list(held.replies[1:]):
         reply(b"")
+    wire.advance(0)
     assert len(held.replies) == MAX_IN_FLIGHT + 5
     assert not held.session.paused
 
@@ -164,6 +167,23 @@ def test_answers_after_the_end_go_nowhere(wire, held):
     held.session.receive(metadata(3))
     assert sent(wire) == []
     assert len(held.replies) == 2
+
+
+def test_requests_left_over_at_the_end_are_not_handled(wire, held):
+    held.session.receive(b"".join(metadata(index) for index in range(MAX_IN_FLIGHT + 5)))
+    held.session.disconnected()
+    held.replies[0](b"late")
+    wire.advance(RETRY_SECONDS)
+    assert len(held.replies) == MAX_IN_FLIGHT
+
+
+def test_a_client_that_goes_while_it_is_not_read_from_is_not_read_from_again(wire, held):
+    wire.outbox.backlog = MAX_UNSENT_BYTES
+    held.session.receive(metadata())
+    held.session.disconnected()
+    wire.outbox.backlog = 0
+    wire.advance(RETRY_SECONDS)
+    assert held.replies == []
 
 
 def test_a_malformed_request_closes_after_what_was_answered_before(wire, held):
