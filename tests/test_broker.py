@@ -259,9 +259,9 @@ def test_a_second_topic_of_the_same_name_is_refused(world):
 
 
 def test_producer_ids_are_never_given_twice_not_even_after_a_crash(world):
-    given = {world.broker.allocate_producer_id() for _ in range(1500)}
+    given = {world.broker.identity.allocate_producer_id() for _ in range(1500)}
     again = World(world.log)
-    given_later = {again.broker.allocate_producer_id() for _ in range(10)}
+    given_later = {again.broker.identity.allocate_producer_id() for _ in range(10)}
     assert len(given) == 1500
     assert not given & given_later
 

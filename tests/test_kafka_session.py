@@ -10,13 +10,11 @@ from kio.schema.errors import ErrorCode
 
 from hubbub.broker.outbox import Outbox
 from hubbub.model.errors import InvalidSettingsError
-from hubbub.protocols.kafka import session as kafka_session
 from hubbub.protocols.kafka.context import Node
 from hubbub.protocols.kafka.listener import HANDLERS, KafkaListener
 from hubbub.protocols.kafka.session import (
     MAX_IN_FLIGHT,
     MAX_UNSENT_BYTES,
-    RETRY_SECONDS,
     KafkaSession,
 )
 from hubbub.protocols.kafka.versions import API_VERSIONS, METADATA, PRODUCE, VERSIONS
@@ -132,14 +130,16 @@ def test_a_client_that_does_not_read_is_answered_no_further_until_it_does(wire, 
     held.replies[1](b"")
     held.session.receive(metadata(3) + metadata(4))
     assert len(held.replies) == 2
-    wire.advance(RETRY_SECONDS)
+    wire.advance(1)
     assert len(held.replies) == 2
     wire.outbox.take()  # the server has it, the socket not yet
     wire.outbox.backlog = MAX_UNSENT_BYTES
-    wire.advance(RETRY_SECONDS)
+    held.session.resume()
+    wire.advance(1)
     assert len(held.replies) == 2
     wire.outbox.backlog = 0
-    wire.advance(RETRY_SECONDS)
+    held.session.resume()
+    wire.advance(1)
     assert len(held.replies) == 4
 
 
@@ -173,7 +173,7 @@ def test_requests_left_over_at_the_end_are_not_handled(wire, held):
     held.session.receive(b"".join(metadata(index) for index in range(MAX_IN_FLIGHT + 5)))
     held.session.disconnected()
     held.replies[0](b"late")
-    wire.advance(RETRY_SECONDS)
+    wire.advance(1)
     assert len(held.replies) == MAX_IN_FLIGHT
 
 
@@ -182,7 +182,8 @@ def test_a_client_that_goes_while_it_is_not_read_from_is_not_read_from_again(wir
     held.session.receive(metadata())
     held.session.disconnected()
     wire.outbox.backlog = 0
-    wire.advance(RETRY_SECONDS)
+    held.session.resume()
+    wire.advance(1)
     assert held.replies == []
 
 
@@ -275,18 +276,6 @@ def test_what_waits_for_the_disk_does_not_keep_the_next_request_from_being_handl
     assert wire.responses() == []
     log.sync()
     assert [correlation_id for correlation_id, _ in wire.responses()] == [1, 2, 3]
-
-
-def test_a_session_without_room_in_its_outbox_retries_on_one_timer(wire, held, monkeypatch):
-    monkeypatch.setattr(kafka_session, "MAX_UNSENT_BYTES", 0)
-    assert held.session.paused
-    for _ in range(5):
-        held.session.receive(metadata())
-    before = wire.timers.next_due()
-    monkeypatch.undo()
-    assert before == pytest.approx(wire.timers.now + RETRY_SECONDS)
-    wire.advance(RETRY_SECONDS)
-    assert len(held.replies) == 5
 
 
 def test_an_outbox_that_was_closed_takes_no_more_requests(wire, held):

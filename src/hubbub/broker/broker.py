@@ -54,9 +54,8 @@ class Broker:
         self.topics = Catalogue(log, timers)
         self.observers: Router[Observer] = Router()
         state = self._internal(names.STATE).partitions[0].log
-        identity = Identity(StateLog(state, timers, b"broker"))
-        self.cluster_id = identity.cluster_id
-        self.allocate_producer_id = identity.allocate_producer_id
+        self.identity = Identity(StateLog(state, timers, b"broker"))
+        self.cluster_id = self.identity.cluster_id
         self.decode = record_decoder(self.topics)
         self.subscriptions = Subscriptions(
             StateLog(state, timers, b"subscriptions"),

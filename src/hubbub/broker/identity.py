@@ -7,6 +7,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hubbub.broker.state import StateLog
 
 _CLUSTER_ID = b"cluster-id"
@@ -26,7 +28,10 @@ class Identity:
         self.cluster_id = stored.get(_CLUSTER_ID, b"").decode() or self._new_cluster_id()
 
     def allocate_producer_id(self) -> int:
-        """An id that no producer had before. Raises StorageError."""
+        """An id that no producer had before.
+
+        It may be given away once it is durable (``when_durable``). Raises StorageError.
+        """
         if not self._unused:
             after = self._next_block + _BLOCK
             self._state.put((_NEXT_PRODUCER_ID, b"%d" % after))
@@ -34,6 +39,10 @@ class Identity:
             self._next_block = after
         allocated, self._unused = self._unused[0], self._unused[1:]
         return allocated
+
+    def when_durable(self, done: Callable[[Exception | None], None]) -> None:
+        """Call ``done`` once no crash can give the same ids again, or with the failure."""
+        self._state.when_durable(done)
 
     def _new_cluster_id(self) -> str:
         # Kafka's form of a random cluster id: 16 bytes in URL-safe base64.

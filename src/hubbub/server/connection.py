@@ -102,7 +102,10 @@ class Connection(asyncio.Protocol):
             self._outbox.backlog = transport.get_write_buffer_size()
         if self._outbox.closing:
             transport.close()
-        self._resume_reading()
+        if self._session is not None and self._session.paused:
+            self._pause_reading()
+        else:
+            self._resume_reading()
 
     def close(self) -> None:
         """Send what is written and close."""

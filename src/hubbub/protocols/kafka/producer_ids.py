@@ -23,14 +23,23 @@ def handle(context: RequestContext, request: Any, reply: Reply) -> None:
     raise their own (KIP-360).
     """
     allocated = attempt(_allocate, context, request)
-    refused = isinstance(allocated, Refusal)
-    reply(
-        context.make(
-            "InitProducerIdResponse",
-            error_code=allocated.code if isinstance(allocated, Refusal) else ErrorCode.none,
-            producer_id=_NONE if refused else allocated,
-            producer_epoch=_NONE if refused else _FIRST_EPOCH,
-        )
+    if isinstance(allocated, Refusal):
+        reply(_response(context, allocated.code, _NONE, _NONE))
+        return
+
+    def durable(failure: Exception | None) -> None:
+        if failure is None:
+            reply(_response(context, ErrorCode.none, allocated, _FIRST_EPOCH))
+        else:
+            reply(_response(context, ErrorCode.kafka_storage_error, _NONE, _NONE))
+
+    # A block of ids lost in a crash would be given away a second time.
+    context.broker.identity.when_durable(durable)
+
+
+def _response(context: RequestContext, code: ErrorCode, producer_id: int, epoch: int) -> Any:
+    return context.make(
+        "InitProducerIdResponse", error_code=code, producer_id=producer_id, producer_epoch=epoch
     )
 
 
@@ -45,7 +54,7 @@ def _allocate(context: RequestContext, request: Any) -> int:
         raise Refusal(
             ErrorCode.transactional_id_authorization_failed, "Transactions are not supported."
         )
-    return context.broker.allocate_producer_id()
+    return context.broker.identity.allocate_producer_id()
 
 
 HANDLERS: dict[int, Handler] = {INIT_PRODUCER_ID: handle}

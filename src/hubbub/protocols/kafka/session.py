@@ -38,8 +38,6 @@ MAX_IN_FLIGHT = 128
 # Responses that wait to be sent: two full Fetch responses. A client that asks for more than it
 # reads is read from no further.
 MAX_UNSENT_BYTES = 32 * 1024 * 1024
-# How soon to look again whether an outbox that was full has drained; nobody tells us.
-RETRY_SECONDS = 0.01
 
 
 class _Response:
@@ -90,7 +88,7 @@ class KafkaSession:
         self._unsent = 0  # bytes of responses that wait for one before them
         self._working = False
         self._gone = False
-        self._retry: Timer | None = None
+        self._turn: Timer | None = None
 
     @property
     def paused(self) -> bool:
@@ -107,12 +105,17 @@ class KafkaSession:
         self._frames.feed(data)
         self._work()
 
+    def resume(self) -> None:
+        """Go on with the requests that were left when too much was under way."""
+        if not self._gone:
+            self._look_again()
+
     def disconnected(self) -> None:
         """Let go of what waits for the broker."""
         self._gone = True
         self._line.clear()
-        if self._retry is not None:
-            self._retry.cancel()
+        if self._turn is not None:
+            self._turn.cancel()
         self._connection.gone()
 
     def answered(self, response: _Response) -> None:
@@ -156,11 +159,10 @@ class KafkaSession:
 
         What a request of one connection appends answers a fetch of another, and so on.
         """
-        if self._frames.empty or self.outbox.closing or len(self._line) >= MAX_IN_FLIGHT:
-            return
-        if self._retry is None or not self._retry.active:
-            delay = RETRY_SECONDS if self.paused else 0
-            self._retry = self._broker.timers.after(delay, self._work)
+        if self._frames.empty or self.outbox.closing or self.paused:
+            return  # an answer in line, or the server's ``resume``, comes back here
+        if self._turn is None or not self._turn.active:
+            self._turn = self._broker.timers.after(0, self._work)
 
     def _handle(self, frame: memoryview) -> None:
         header = read_header(frame)
