@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 START_SECONDS = 30
 
@@ -36,7 +37,7 @@ class ServerProcess:
     def url(self) -> str:
         return f"hubbub://127.0.0.1:{self.ports['bus']}"
 
-    def start(self) -> ServerProcess:
+    def start(self) -> Self:
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         listen = ",".join(f"{name}=127.0.0.1:{port}" for name, port in self.ports.items())
@@ -74,7 +75,7 @@ class ServerProcess:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc: object) -> None:

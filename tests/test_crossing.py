@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 
-import hubbub
 import pytest
 import redis
+
+import hubbub
 from clients import CLIENTS, ConfluentKafka, KafkaPython, PythonApi, RedisPy, event
 
 pytestmark = pytest.mark.server
@@ -56,7 +57,10 @@ def test_a_publisher_cannot_tell_who_listens(shared_server, topic):
 def test_redis_never_replays_what_kafka_does(shared_server, topic):
     """Items 45, 47 and 79: stored for the others, gone for a Redis subscriber that came late."""
     RedisPy(shared_server).publish(topic, [event(1)])
-    with RedisPy(shared_server).subscribed(topic) as late, KafkaPython(shared_server).subscribed(topic) as log:
+    with (
+        RedisPy(shared_server).subscribed(topic) as late,
+        KafkaPython(shared_server).subscribed(topic) as log,
+    ):
         assert log.take(1) == [event(1)]
         RedisPy(shared_server).publish(topic, [event(2)])
         assert late.take(1) == [event(2)]

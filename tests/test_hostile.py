@@ -11,9 +11,10 @@ import subprocess
 import sys
 import uuid
 
-import hubbub
 import pytest
 import redis
+
+import hubbub
 from clients import ConfluentKafka, event
 from serving import free_port
 
@@ -100,7 +101,9 @@ def test_a_length_is_no_reason_to_reserve_memory(shared_server, connect, listene
 def test_a_request_sent_one_byte_at_a_time_disturbs_nobody(shared_server, connect, listener):
     slow = connect(listener)
     slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    frame = {"redis": b"*1\r\n$4\r\nPING\r\n", "kafka": API_VERSIONS, "bus": b"\x00\x00\x00\x10"}[listener]
+    frame = {"redis": b"*1\r\n$4\r\nPING\r\n", "kafka": API_VERSIONS, "bus": b"\x00\x00\x00\x10"}[
+        listener
+    ]
     for byte in frame[:-1]:
         slow.sendall(bytes([byte]))
     assert still_works(shared_server)
@@ -165,7 +168,15 @@ def test_a_server_refuses_to_be_seen_from_outside_without_authentication(tmp_pat
 def test_a_taken_port_names_the_listener_and_the_flag(shared_server, tmp_path):
     port = shared_server.ports["redis"]
     refused = subprocess.run(
-        [sys.executable, "-m", "hubbub", "serve", "--memory", "--listen", f"redis=127.0.0.1:{port},kafka=:0,bus=:0"],
+        [
+            sys.executable,
+            "-m",
+            "hubbub",
+            "serve",
+            "--memory",
+            "--listen",
+            f"redis=127.0.0.1:{port},kafka=:0,bus=:0",
+        ],
         capture_output=True,
         text=True,
         timeout=30,
@@ -179,7 +190,16 @@ def test_a_taken_port_names_the_listener_and_the_flag(shared_server, tmp_path):
 def test_a_data_directory_serves_one_process(shared_server):
     data = shared_server.directory / "data"
     refused = subprocess.run(
-        [sys.executable, "-m", "hubbub", "serve", "--data", str(data), "--listen", "redis=:0,kafka=:0,bus=:0"],
+        [
+            sys.executable,
+            "-m",
+            "hubbub",
+            "serve",
+            "--data",
+            str(data),
+            "--listen",
+            "redis=:0,kafka=:0,bus=:0",
+        ],
         capture_output=True,
         text=True,
         timeout=30,

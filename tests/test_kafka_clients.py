@@ -12,7 +12,13 @@ from collections import Counter, defaultdict
 import kafka
 import pytest
 from aiokafka import AIOKafkaConsumer
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 pytestmark = pytest.mark.server
@@ -42,7 +48,10 @@ def produce(server, topic: str, values, **config) -> None:
     failures = []
     for value in values:
         producer.produce(
-            topic, value=value, key=value, on_delivery=lambda error, _: error and failures.append(error)
+            topic,
+            value=value,
+            key=value,
+            on_delivery=lambda error, _: error and failures.append(error),
         )
         producer.poll(0)
     assert producer.flush(WAIT) == 0
@@ -106,7 +115,9 @@ class Member(threading.Thread):
                 continue
             self.handled.append(message.value())
             self.count += 1
-            with contextlib.suppress(Exception):  # a rebalance in between: the next owner repeats it
+            with contextlib.suppress(
+                Exception
+            ):  # a rebalance in between: the next owner repeats it
                 self.consumer.commit(message, asynchronous=False)
         self.consumer.close()
 
@@ -356,7 +367,9 @@ def test_records_can_be_deleted_from_the_front(shared_server, admin):
     produce(shared_server, topic, [b"%d" % number for number in range(10)])
     done = admin.delete_records([TopicPartition(topic, 0, 4)])
     assert next(iter(done.values())).result(WAIT).low_watermark == 4
-    assert [m.value() for m in consume(shared_server, topic, 6)] == [b"%d" % n for n in range(4, 10)]
+    assert [m.value() for m in consume(shared_server, topic, 6)] == [
+        b"%d" % n for n in range(4, 10)
+    ]
 
 
 def test_committed_offsets_live_in_an_internal_topic_that_tools_can_see(shared_server, admin):

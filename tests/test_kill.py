@@ -11,6 +11,7 @@ import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+
 from log_checker import Checker, Place, Sent
 from serving import ServerProcess
 
@@ -46,7 +47,10 @@ class KafkaLoad(threading.Thread):
         while not self.stopping.is_set():
             sent = Sent(f"k{number % 20}", number)
             self.producer.produce(
-                KAFKA_TOPIC, key=sent.key, value=f"{sent.key} {sent.number}", on_delivery=self.delivered
+                KAFKA_TOPIC,
+                key=sent.key,
+                value=f"{sent.key} {sent.number}",
+                on_delivery=self.delivered,
             )
             number += 1
             self.producer.poll(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from log_checker import Checker, Place, Sent
 
 
@@ -12,7 +13,7 @@ def history(seed: int) -> tuple[Checker, dict[Place, Sent]]:
     rng = random.Random(seed)
     checker = Checker()
     read: dict[Place, Sent] = {}
-    ends = {partition: 0 for partition in range(3)}
+    ends = dict.fromkeys(range(3), 0)
     numbers = {f"k{key}": 0 for key in range(5)}
     for _ in range(60):
         key = rng.choice(sorted(numbers))
@@ -28,7 +29,9 @@ def history(seed: int) -> tuple[Checker, dict[Place, Sent]]:
 
 def acknowledged(checker: Checker, read: dict[Place, Sent]) -> list[Place]:
     return [
-        place for place, sent in read.items() if place in checker.placed or sent in checker.unplaced["t"]
+        place
+        for place, sent in read.items()
+        if place in checker.placed or sent in checker.unplaced["t"]
     ]
 
 
@@ -43,7 +46,9 @@ def test_a_good_history_is_accepted(seed):
 def test_each_dropped_acknowledged_message_is_noticed(seed):
     checker, read = history(seed)
     for place in acknowledged(checker, read):
-        assert {v.kind for v in checker.check({p: s for p, s in read.items() if p != place})} == {"lost"}
+        assert {v.kind for v in checker.check({p: s for p, s in read.items() if p != place})} == {
+            "lost"
+        }
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -35,7 +35,9 @@ def test_the_kafka_programs(shared_server):
 
     producer = producer_class({"bootstrap.servers": "kafka:9092"})
     producer.produce(
-        topic="notifications", key=user_id, value=json.dumps({"type": "order_placed", "user": user_id})
+        topic="notifications",
+        key=user_id,
+        value=json.dumps({"type": "order_placed", "user": user_id}),
     )
     producer.flush()
 

@@ -152,11 +152,14 @@ def test_no_file_names_a_path_of_somebodys_machine():
 
 
 def test_links_between_documents_lead_somewhere():
-    broken = []
-    for path in tracked_files():
-        if path.suffix != ".md":
-            continue
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{path.relative_to(ROOT)} -> {target}")
+    links = [
+        (path, target)
+        for path in tracked_files()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text())
+        if "://" not in target
+    ]
+    broken = [
+        f"{path} -> {target}" for path, target in links if not (path.parent / target).exists()
+    ]
     assert broken == []
