@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hubbub.log.batch import RawRecord
-
     from hubbub.log.seam import PartitionLog
 
 # One read: large enough that its fixed cost vanishes, small enough to hold in memory unnoticed.

@@ -1,0 +1,88 @@
+"""Group commit: everything appended since the last sync becomes durable together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubbub.log.directory import PartitionDirectory
+    from hubbub.log.segment import Segment
+
+
+class PartitionSync:
+    """What one partition needs synced. ``run`` may go on while the partition is appended to."""
+
+    def __init__(
+        self,
+        directory: PartitionDirectory,
+        segments: list[Segment],
+        reached: int,
+        *,
+        names_changed: bool,
+        start: int | None,
+        indexes: dict[int, bytes],
+    ) -> None:
+        self.reached = reached  # the end of what this makes durable
+        self.start = start  # to store, None if it is stored
+        self.failure: OSError | None = None
+        self.start_failure: OSError | None = None
+        self._directory = directory
+        self._segments = segments
+        self._handles = [segment.begin_sync() for segment in segments]
+        self._names_changed = names_changed
+        self._indexes = indexes
+
+    def run(self) -> None:
+        """Sync, in any thread."""
+        directory = self._directory
+        try:
+            for handle in self._handles:
+                directory.filesystem.sync(handle)
+            if self._names_changed:
+                directory.sync()
+        except OSError as error:
+            self.failure = error
+            return
+        self._store_start()
+        self._note()
+
+    def finish(self) -> None:
+        """Let go of the files, in the partition's own thread."""
+        for segment in self._segments:
+            segment.end_sync()
+
+    def _store_start(self) -> None:
+        if self.start is not None:
+            try:
+                self._directory.write_start(self.start)
+            except OSError as error:
+                self.start_failure = error
+
+    def _note(self) -> None:
+        """Write what makes recovery quicker and surer, and what it can do without."""
+        try:
+            self._directory.write_synced(self.reached)
+            for base_offset, index in self._indexes.items():
+                self._directory.write_index(base_offset, index)
+        except OSError:
+            return
+
+
+class DiskSync:
+    """One group commit over all partitions that were appended to."""
+
+    def __init__(self, parts: list[tuple[PartitionSync, Callable[[PartitionSync], None]]]) -> None:
+        self._parts = parts
+
+    def run(self) -> None:
+        """See ``Sync.run``."""
+        for sync, _ in self._parts:
+            sync.run()
+
+    def finish(self) -> None:
+        """See ``Sync.finish``."""
+        for sync, done in self._parts:
+            sync.finish()
+            done(sync)

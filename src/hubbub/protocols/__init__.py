@@ -1,0 +1,1 @@
+"""One folder a protocol: codec (bytes and verbs), session (state machine), mapping (nouns)."""
