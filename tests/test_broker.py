@@ -162,7 +162,9 @@ def test_an_address_header_that_a_client_made_up_is_not_believed(world):
 
 def test_a_batch_reaches_observers_and_the_other_topics_that_capture_it(world):
     home = world.broker.create_topic(parse_address("orders.new"))
-    world.broker.create_topic(parse_address("audit"), settings=TopicSettings(captures=("orders.*",)))
+    world.broker.create_topic(
+        parse_address("audit"), settings=TopicSettings(captures=("orders.*",))
+    )
     watcher = Recorder()
     world.broker.subscribe(parse_pattern("orders.*"), watcher)
     publication = world.broker.append(

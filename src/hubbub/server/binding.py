@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.model.errors import HubbubError
 from hubbub.server.listeners import LISTENERS
+from hubbub.server.port_owner import port_owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # Connections that wait for the loop to accept them; what the kernel allows without tuning.
 _BACKLOG = 4096
 # How far beyond the usual port `up` looks for a free one: 6379, 16379, 26379, ...
 _SHIFT = 10_000
-_SHIFTS = 5
 
 
 class BindingError(HubbubError):
@@ -50,9 +49,13 @@ def parse_endpoint(listener: str, text: str) -> Endpoint:
 
 
 def parse_endpoints(text: str) -> list[Endpoint]:
-    """The endpoints of ``--listen``: ``kafka=127.0.0.1:19092,redis=:0``."""
+    """The endpoints of ``--listen``: ``kafka=127.0.0.1:19092,redis=:0``. Raises BindingError."""
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    return [parse_endpoint(name.strip(), where.strip()) for name, _, where in pairs]
+    found = [parse_endpoint(name.strip(), where.strip()) for name, _, where in pairs]
+    names = [endpoint.listener for endpoint in found]
+    if len(set(names)) < len(names):
+        raise BindingError(f"{text}: a listener has one address")
+    return found
 
 
 def is_loopback(host: str) -> bool:
@@ -82,23 +85,12 @@ def refuse_exposure(endpoints: Iterable[Endpoint]) -> None:
 
 def bind_all(endpoints: list[Endpoint]) -> list[socket.socket]:
     """A listening socket each, or none at all and an error that names every taken port."""
-    sockets: list[socket.socket] = []
-    problems: list[str] = []
-    for endpoint in endpoints:
-        try:
-            sockets.append(bind(endpoint))
-        except OSError as error:
-            problems.append(_explain(endpoint, error))
-    if problems:
-        for bound in sockets:
-            bound.close()
-        raise BindingError("\n".join(problems))
-    return sockets
+    return _bind_each(endpoints, bind)
 
 
 def bind_shifting(endpoints: list[Endpoint]) -> list[socket.socket]:
     """As ``bind_all``, but a taken port gives way to the next free one 10,000 further on."""
-    return [_bind_near(endpoint) for endpoint in endpoints]
+    return _bind_each(endpoints, _bind_near)
 
 
 def bind(endpoint: Endpoint) -> socket.socket:
@@ -125,22 +117,37 @@ def bound_address(bound: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _bind_each(
+    endpoints: list[Endpoint], bind_one: Callable[[Endpoint], socket.socket]
+) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    problems: list[str] = []
+    for endpoint in endpoints:
+        try:
+            sockets.append(bind_one(endpoint))
+        except OSError as error:
+            problems.append(_explain(endpoint, error))
+    if problems:
+        for bound in sockets:
+            bound.close()
+        raise BindingError("\n".join(problems))
+    return sockets
+
+
 def _bind_near(endpoint: Endpoint) -> socket.socket:
-    for shift in range(_SHIFTS):
-        port = endpoint.port + shift * _SHIFT
-        if port > 0xFFFF:
-            break
+    for port in range(endpoint.port, 0x10000, _SHIFT):
         try:
             return bind(endpoint._replace(port=port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise BindingError(_explain(endpoint, error)) from error
+                raise
     return bind(endpoint._replace(port=0))
 
 
 def _explain(endpoint: Endpoint, error: OSError) -> str:
-    name = endpoint.listener
-    reason = os.strerror(error.errno) if error.errno else str(error)
+    reason = error.strerror or str(error)
     if error.errno == errno.EADDRINUSE:
-        reason = "the port is taken"
+        owner = port_owner(endpoint.port)
+        reason = f"the port is taken by {owner}" if owner else "the port is taken"
+    name = endpoint.listener
     return f"{name}: {endpoint}: {reason} (choose another: --listen {name}=127.0.0.1:0)"

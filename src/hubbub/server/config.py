@@ -1,32 +1,22 @@
-"""What `hubbub serve` is told: flags over environment over file over defaults."""
+"""What `hubbub serve` is told."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
-import platformdirs
 
 from hubbub.broker.config import BrokerConfig
 from hubbub.broker.shared import SharedSettings
-from hubbub.model.errors import HubbubError
 from hubbub.model.settings import TopicSettings
+from hubbub.server.layers import ConfigError, Layers
 from hubbub.server.listeners import LISTENERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-ENVIRONMENT_PREFIX = "HUBBUB_"
-# Read by the command line and the Python API, not settings of a server.
-_OTHER_VARIABLES = {"HUBBUB_URL", "HUBBUB_CONFIG", "HUBBUB_DATA_DIR"}
-
-
-class ConfigError(HubbubError):
-    """A setting that means nothing, with what was probably meant."""
+    from collections.abc import Collection, Mapping
 
 
 class ListenerConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +64,11 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """Where messages are kept."""
         # systemd names the directory it made for the service in STATE_DIRECTORY.
         chosen = self.server.data or os.environ.get("STATE_DIRECTORY", "")
-        return Path(chosen) if chosen else platformdirs.user_data_path("hubbub", appauthor=False)
+        if chosen:
+            return Path(chosen).expanduser()
+        import platformdirs
+
+        return platformdirs.user_data_path("hubbub", appauthor=False)
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
@@ -83,57 +77,59 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: no such file, not TOML, or a name or value that means nothing.
     """
-    raw: dict[str, Any] = {}
+    return convert(read(path, environment))
+
+
+def read(path: Path | None, environment: Mapping[str, str]) -> Layers:
+    """The layers of ``load``, for more to be laid on top. Raises ConfigError."""
+    layers = Layers()
     if path is not None:
-        try:
-            raw = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
-    _overlay(raw, environment)
-    _check_names(raw)
+        layers.add_file(path)
+    layers.add_environment(environment)
+    return layers
+
+
+def convert(layers: Layers) -> Config:
+    """The configuration that the layers come to. Raises ConfigError."""
+    _check_struct("", layers.tables, Config)
     try:
-        config = msgspec.convert(raw, Config, strict=False)
+        # Not strict: what comes from the environment is text.
+        config = msgspec.convert(layers.tables, Config, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(str(error).replace("`$.", "`")) from error
+    for name in config.listeners:
+        if name not in LISTENERS:
+            raise ConfigError(f"listeners.{name}: unknown listener{_hint(name, LISTENERS)}")
     return config
 
 
-def _overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """HUBBUB_<SECTION>_<KEY> sets a key; HUBBUB_LISTENERS_<NAME>_<KEY> one of a listener."""
-    if "HUBBUB_DATA_DIR" in environment:
-        raw.setdefault("server", {})["data"] = environment["HUBBUB_DATA_DIR"]
-    for variable, value in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in _OTHER_VARIABLES:
-            continue
-        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-        if section in {"server", "broker"} and key:
-            raw.setdefault(section, {})[key] = value
-        elif section == "listeners":
-            name, _, key = key.partition("_")
-            raw.setdefault("listeners", {}).setdefault(name, {})[key] = value
-
-
-def _check_names(raw: Mapping[str, Any]) -> None:
-    _check_keys("", raw, Config)
-    _check_keys("server.", raw.get("server", {}), ServerSection)
-    _check_keys("broker.", raw.get("broker", {}), BrokerConfig)
-    for name, listener in raw.get("listeners", {}).items():
-        if name not in LISTENERS:
-            raise ConfigError(
-                f"listeners.{name}: there is no such listener{_hint(name, LISTENERS)}"
-            )
-        _check_keys(f"listeners.{name}.", listener, ListenerConfig)
-
-
-def _check_keys(prefix: str, table: Any, struct: type[msgspec.Struct]) -> None:
+def _check_struct(path: str, table: object, struct: type[msgspec.Struct]) -> None:
+    """Refuse names that are no field, at any depth, with what was probably meant."""
     if not isinstance(table, dict):
-        raise ConfigError(f"{prefix.rstrip('.')} is a table")
-    for key in table:
-        if key not in struct.__struct_fields__:
-            hint = _hint(key, struct.__struct_fields__)
-            raise ConfigError(f"{prefix}{key}: unknown setting{hint}")
+        raise ConfigError(f"{path} is a table")
+    fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
+    for name, value in table.items():
+        inner = f"{path}.{name}" if path else name
+        if name not in fields:
+            raise ConfigError(f"{inner}: unknown setting{_hint(name, fields)}")
+        _check_value(inner, value, fields[name])
 
 
-def _hint(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), 1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def _check_value(path: str, value: Any, kind: Any) -> None:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        _check_struct(path, value, kind)
+        return
+    *_, element = get_args(kind) or (None,)
+    if not (isinstance(element, type) and issubclass(element, msgspec.Struct)):
+        return
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_struct(f"{path}[{index}]", item, element)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_struct(f"{path}.{name}", item, element)
+
+
+def _hint(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {close[0]}?)" if close else f" (there are: {', '.join(known)})"

@@ -1,0 +1,1 @@
+"""The Python API: ``Broker`` in this process or connected to another, ``Subject``, ``idempotent``."""

@@ -1,0 +1,1 @@
+"""What `hubbub demo` runs: the notification example, each program a process, and who received what."""
