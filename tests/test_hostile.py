@@ -116,11 +116,12 @@ API_VERSIONS = struct.pack(">ihhih", 13, 18, 0, 7, 3) + b"abc"
 
 
 def test_an_api_version_that_is_too_new_is_answered_with_the_versions_there_are(connect):
+    """KIP-511: error 35 in the oldest form, and the range of ApiVersions itself."""
     peer = connect("kafka")
-    peer.sendall(struct.pack(">ihhih", 13, 18, 99, 7, 3) + b"abc")
-    size, correlation, error = struct.unpack(">iih", peer.recv(10))
-    assert (correlation, error) == (7, 35)
-    assert size > 100
+    peer.sendall(struct.pack(">ihhih", 14, 18, 99, 7, 3) + b"abc\x00")
+    _, correlation, error, count, key, _, newest = struct.unpack(">iihihhh", peer.recv(100)[:20])
+    assert (correlation, error, count, key) == (7, 35, 1, 18)
+    assert newest >= 4
 
 
 def test_an_unknown_api_key_closes_the_connection(connect):

@@ -92,7 +92,7 @@ def test_protocols_never_import_each_other():
 
 
 def test_the_lower_floors_open_no_socket_and_read_no_clock():
-    # log/files.py is the one door to the disk, and log/lock.py to the directory lock.
+    # log/files.py is the one door to the disk.
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in MODULES

@@ -13,11 +13,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SMTP_PORT, HTTP_PORT = map(int, sys.argv[1:3]) if len(sys.argv) > 2 else (8025, 8026)
+ONE_AT_A_TIME = threading.Lock()
 
 
 def arrived(sink: str, event: int, to: str, text: str) -> None:
     """Tell what came out of which sender."""
-    print(json.dumps({"sink": sink, "event": event, "to": to, "text": text}), flush=True)
+    line = json.dumps({"sink": sink, "event": event, "to": to, "text": text})
+    with ONE_AT_A_TIME:
+        print(line, flush=True)
 
 
 class Mail(socketserver.StreamRequestHandler):

@@ -11,31 +11,28 @@ import msgspec
 from hubbub.bus.durations import milliseconds, start_of
 from hubbub.bus.handlers import Handlers
 from hubbub.bus.local import LocalBackend
-from hubbub.bus.message import NO_TIMESTAMP, Message
+from hubbub.bus.message import Message
 from hubbub.bus.requests import Requests
+from hubbub.bus.slots import fill
 from hubbub.bus.subscription import FIRST_RETRY_SECONDS, Subscription
 from hubbub.model.errors import InvalidSettingsError
 from hubbub.model.settings import FOREVER, TopicSettings
 from hubbub.protocols.bus import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
     from types import TracebackType
-    from typing import Literal, Self, TypeAlias
+    from typing import Literal, Self, Unpack
 
     from hubbub.broker.listing import SubscriberInfo, SubscriptionInfo, TopicInfo
     from hubbub.bus.backend import Backend
     from hubbub.bus.durations import Duration, StartPoint
     from hubbub.bus.pending import Pending
     from hubbub.bus.published import Published
+    from hubbub.bus.slots import Slots
     from hubbub.bus.subscription import Handler, OnError
     from hubbub.log.seam import Log
-    from hubbub.model.message import Headers
-
-    HeadersLike: TypeAlias = (
-        Mapping[str, str | bytes | None] | Iterable[tuple[str, str | bytes | None]]
-    )
 
 # How long a call on another process waits for its answer, and a connection to come about.
 DEFAULT_TIMEOUT = 10.0
@@ -105,78 +102,35 @@ class Broker:
 
     # Publishing
 
-    def publish(
-        self,
-        address: str,
-        payload: Any = None,
-        key: str | bytes | None = None,
-        headers: HeadersLike | None = None,
-        *,
-        message_id: str | None = None,
-        content_type: str | None = None,
-        reply_to: str | None = None,
-        correlation_id: bytes | None = None,
-        expiry: Duration | None = None,
-    ) -> Published:
+    def publish(self, address: str, payload: Any = None, **slots: Unpack[Slots]) -> Published:
         """Hand ``payload`` to everyone whose pattern matches ``address``, now.
 
         Where topics capture the address it is stored in them first, and this returns when that would
-        survive a power cut. Messages with one ``key`` keep their order there. The payload is bytes,
-        text, None (a tombstone) or anything that has a form in JSON; see ``payload.encode``.
+        survive a power cut. The payload is bytes, text, None (a tombstone) or anything that has a
+        form in JSON (see ``payload.encode``); ``key``, ``headers`` and the other ``slots`` are those
+        of ``Slots``.
 
         Raises:
             InvalidAddressError, DeniedError, MessageTooLargeError, StorageError, ClosedError.
             TypeError: the payload has no form in JSON, and somebody needs its bytes.
             ConnectionLostError, TimeoutError: it is not known whether the server got it.
         """
-        return self._backend.publish(
-            Message(
-                address,
-                payload,
-                key.encode() if isinstance(key, str) else key,
-                () if headers is None else _headers(headers),
-                reply_to,
-                NO_TIMESTAMP,
-                self,
-                message_id,
-                correlation_id,
-                None if expiry is None else milliseconds(expiry),
-                msgspec.UNSET if content_type is None else content_type,
-            )
-        )
+        message = Message(address, payload, self)
+        if slots:
+            fill(message, slots)
+        return self._backend.publish(message)
 
     def publish_soon(
-        self,
-        address: str,
-        payload: Any = None,
-        key: str | bytes | None = None,
-        headers: HeadersLike | None = None,
-        *,
-        message_id: str | None = None,
-        content_type: str | None = None,
-        reply_to: str | None = None,
-        correlation_id: bytes | None = None,
-        expiry: Duration | None = None,
+        self, address: str, payload: Any = None, **slots: Unpack[Slots]
     ) -> Pending[Published]:
         """As ``publish``, without waiting: ``await`` what it returns, or ask for its ``result()``.
 
         Many may be under way at once; they are published in the order of the calls.
         """
-        return self._backend.publish_soon(
-            Message(
-                address,
-                payload,
-                key.encode() if isinstance(key, str) else key,
-                () if headers is None else _headers(headers),
-                reply_to,
-                NO_TIMESTAMP,
-                self,
-                message_id,
-                correlation_id,
-                None if expiry is None else milliseconds(expiry),
-                msgspec.UNSET if content_type is None else content_type,
-            )
-        )
+        message = Message(address, payload, self)
+        if slots:
+            fill(message, slots)
+        return self._backend.publish_soon(message)
 
     def request(
         self,
@@ -184,7 +138,7 @@ class Broker:
         payload: Any = None,
         *,
         timeout: float | None = REQUEST_TIMEOUT,
-        **slots: Any,
+        **slots: Unpack[Slots],
     ) -> Pending[Message]:
         """Ask, and get the first answer: by ``result()``, or by ``await``.
 
@@ -360,13 +314,6 @@ def _memory_log() -> Log:
     from hubbub.log.memory import MemoryLog
 
     return MemoryLog()
-
-
-def _headers(given: HeadersLike) -> Headers:
-    pairs = given.items() if hasattr(given, "items") else given
-    return tuple(
-        (name, value.encode() if isinstance(value, str) else value) for name, value in pairs
-    )
 
 
 def _source(

@@ -14,8 +14,11 @@ from hubbub.model.message import Headers
 from hubbub.protocols.bus.codec import Place, WireMessage
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from hubbub.bus.pending import Pending
     from hubbub.bus.published import Published
+    from hubbub.bus.slots import Slots
     from hubbub.model.message import Message as CoreMessage
 
 NO_TIMESTAMP = -1
@@ -25,7 +28,7 @@ class Responder(Protocol):
     """What a message needs of the broker that it came by."""
 
     def publish_soon(
-        self, address: str, payload: Any = None, /, **slots: Any
+        self, address: str, payload: Any = None, **slots: Unpack[Slots]
     ) -> Pending[Published]:
         """As ``Broker.publish_soon``."""
 
@@ -41,11 +44,11 @@ class Message(msgspec.Struct, eq=False):
 
     address: str
     _payload: Any = msgspec.UNSET
+    _broker: Responder | None = None
     key: bytes | None = None
     headers: Headers = ()
     reply_to: str | None = None
     timestamp_ms: int = NO_TIMESTAMP
-    _broker: Responder | None = None
     message_id: str | None = None
     correlation_id: bytes | None = None
     expiry_ms: int | None = None
@@ -139,7 +142,7 @@ class Message(msgspec.Struct, eq=False):
         """Keep it for ``seconds`` more before the group gives it to another. Raises ValueError."""
         self._lease().extend(seconds)
 
-    def respond(self, payload: Any, **slots: Any) -> Pending[Published]:
+    def respond(self, payload: Any, **slots: Unpack[Slots]) -> Pending[Published]:
         """Answer a request; ``slots`` are those of ``Broker.publish``. Raises ValueError."""
         if self.reply_to is None or self._broker is None:
             raise ValueError(f"nobody awaits an answer to {self.address}")

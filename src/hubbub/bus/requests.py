@@ -12,12 +12,12 @@ from hubbub.bus.errors import NoRespondersError
 from hubbub.bus.pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from concurrent.futures import Future
 
     from hubbub.bus.broker import Broker
     from hubbub.bus.message import Message
     from hubbub.bus.published import Published
+    from hubbub.bus.slots import Slots
 
 # As in NATS, whose clients know it.
 _INBOX_PREFIX = "_INBOX"
@@ -37,7 +37,7 @@ class Requests:
         self._waiting: WeakValueDictionary[str, Pending[Message]] = WeakValueDictionary()
 
     def request(
-        self, address: str, payload: Any, timeout: float | None, slots: Mapping[str, Any]
+        self, address: str, payload: Any, timeout: float | None, slots: Slots
     ) -> Pending[Message]:
         """As ``Broker.request``."""
         reply_to = f"{self._open()}.{next(self._numbers)}"
@@ -54,7 +54,8 @@ class Requests:
             if self._waiting.pop(reply_to, None) is not None:
                 answer.set_exception(failure)
 
-        question = self._broker.publish_soon(address, payload, reply_to=reply_to, **slots)
+        slots["reply_to"] = reply_to
+        question = self._broker.publish_soon(address, payload, **slots)
         question.add_done_callback(published)
         return answer
 

@@ -43,8 +43,9 @@ class Subject:
         self._subscriptions: list[tuple[Observer, Subscription]] = []
 
     def subscribe(self, observer: AnyObserver) -> AnyObserver:
-        """Notify ``observer`` from now on: its ``notify`` method, or itself if it is a function."""
-        call: Callable[[Any], object] = getattr(observer, "notify", observer)  # type: ignore[assignment]
+        """Notify ``observer`` from now on: its ``notify``, or itself if it is a function."""
+        method = getattr(observer, "notify", None)
+        call: Callable[[Any], object] = observer if method is None else method  # type: ignore[assignment]
 
         def notify(message: Message) -> None:
             call(message.payload)

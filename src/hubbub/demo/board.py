@@ -23,8 +23,13 @@ class Row:
     last: str = ""
 
     def missing(self, published: int) -> set[int]:
-        """Events that it should have by now and has not."""
-        return set(range(self.joined_after + 1, published + 1)) - set(self.events)
+        """Events that it should have by now and has not.
+
+        What was on its way when somebody joined late may be on either side of that.
+        """
+        late = self.joined_after > 0 and bool(self.events)
+        first = min(self.events) if late else self.joined_after + 1
+        return set(range(first, published + 1)) - set(self.events)
 
     def twice(self) -> int:
         """How many more arrived than there are different ones."""

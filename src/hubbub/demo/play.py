@@ -40,7 +40,7 @@ class Play:
         self._events = events
         self._interval = interval
         self._children = Children(directory)
-        self._readers: set[asyncio.Task[None]] = set()
+        self._readers: list[asyncio.Task[None]] = []
         self._subscribers: dict[Program, Child] = {}
         self._feed = directory / "feed.db"
 
@@ -49,15 +49,17 @@ class Play:
 
         Raises ProgramFailedError.
         """
-        async with self._children:
-            try:
+        try:
+            # A reader that fails ends the play: what it would have shown, nobody would miss.
+            async with self._children, asyncio.TaskGroup() as self._group:
                 await self._set_the_stage()
                 for program in FIRST_FOUR:
                     await self._join(program)
                 await self._run_publisher()
-            finally:
                 for reader in self._readers:
                     reader.cancel()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     async def _set_the_stage(self) -> None:
         """A server on free ports, the world outside, and the topic."""
@@ -148,7 +150,7 @@ class Play:
                 await asyncio.sleep(_FEED_SECONDS)
 
     def _keep(self, reading: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run a reader beside the play; the reference keeps it alive."""
-        task = asyncio.create_task(reading)
-        self._readers.add(task)
+        """Run a reader beside the play."""
+        task = self._group.create_task(reading)
+        self._readers.append(task)
         return task

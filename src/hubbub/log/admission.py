@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.log import batch as batches
 from hubbub.log.seam import Appended
-from hubbub.model.errors import CorruptBatchError, MessageTooLargeError
+from hubbub.model.errors import CorruptBatchError, MessageTooLargeError, MissingKeyError
 
 if TYPE_CHECKING:
     from hubbub.log.batch import BatchInfo
@@ -48,7 +48,7 @@ def admit(
     keyless = batches.check_records(batch, info)
     # A control batch's key says what it controls; compaction leaves it alone.
     if keyless and settings.compact and not info.is_control:
-        raise CorruptBatchError("a record of a compacted topic has a key")
+        raise MissingKeyError("a record of a compacted topic has a key")
     placed = producers.check(info)
     if placed is not None:
         return Admitted(b"", info, placed)

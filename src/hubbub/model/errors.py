@@ -35,6 +35,10 @@ class CorruptBatchError(HubbubError):
     """A record batch whose length, checksum, count or contents do not hold together."""
 
 
+class MissingKeyError(CorruptBatchError):
+    """A record without a key for a compacted topic, which keeps the last word on each key."""
+
+
 class UnsupportedCompressionError(CorruptBatchError):
     """A record batch compressed with a codec that RecordBatch v2 does not have."""
 

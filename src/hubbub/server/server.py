@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from hubbub.server.config import Config
     from hubbub.server.connection import Listener
 
-logger = logging.getLogger(__name__)
-
 # How long a peer has to take in what is left for it when the server stops.
 DRAIN_SECONDS = 5.0
 
@@ -40,10 +37,7 @@ def open_log(config: Config) -> Log:
         return MemoryLog()
     from hubbub.log.disk import DiskLog
 
-    log = DiskLog(config.data_directory())
-    for damage in log.damages:
-        logger.error("damaged log: %s", damage)
-    return log
+    return DiskLog(config.data_directory())
 
 
 class Server:
