@@ -35,9 +35,18 @@ class PartitionLog(Protocol):
     """One partition."""
 
     settings: TopicSettings  # may be replaced at any time
-    start_offset: int  # of the first record kept
-    end_offset: int  # of the next record appended
-    durable_offset: int  # all before it survives power loss; readers see no further
+
+    @property
+    def start_offset(self) -> int:
+        """Of the first record kept."""
+
+    @property
+    def end_offset(self) -> int:
+        """Of the next record appended."""
+
+    @property
+    def durable_offset(self) -> int:
+        """All before it survives power loss; readers see no further."""
 
     def append(self, batch: bytes | bytearray, now_ms: int) -> Appended:
         """Append one whole batch, giving it its offsets (CRC and contents are checked here).
@@ -51,7 +60,7 @@ class PartitionLog(Protocol):
 
         At most ``max_bytes``, but the first batch always when ``at_least_one`` (KIP-74).
 
-        Raises: OffsetOutOfRangeError, CorruptLogError.
+        Raises: OffsetOutOfRangeError, CorruptLogError, StorageError.
         """
 
     def find_time(self, timestamp_ms: int) -> TimePoint | None:
@@ -83,7 +92,7 @@ class Log(Protocol):
     on_dirty: Callable[[], None]  # called when the first append since the last sync is made
 
     def open(self, number: int, partition: int, settings: TopicSettings) -> PartitionLog:
-        """The partition ``partition`` of topic ``number``, recovered or new."""
+        """The partition ``partition`` of topic ``number``, recovered or new. Raises StorageError."""
 
     def remove(self, number: int) -> None:
         """Forget all partitions of the topic."""
