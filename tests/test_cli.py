@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from command import hubbub
 
+from command import hubbub
 from hubbub.cli import exits, table
 from hubbub.cli.env import variables
 from hubbub.cli.main import cli
@@ -45,7 +45,9 @@ def test_the_documentation_has_every_command_and_option(path):
         if isinstance(parameter, click.Option)
         for name in (*parameter.opts, *parameter.secondary_opts)
     ]
-    assert [name for name in options if f"{name}`" not in section and f"{name} " not in section] == []
+    assert [
+        name for name in options if f"{name}`" not in section and f"{name} " not in section
+    ] == []
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
@@ -74,7 +76,9 @@ def test_publishing_pays_for_no_server():
     loaded = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"asyncio", "rich", "kio", "uvloop", "hubbub.server.server", "platformdirs"} & {*loaded}
+    assert not {"asyncio", "rich", "kio", "uvloop", "hubbub.server.server", "platformdirs"} & {
+        *loaded
+    }
 
 
 def test_env_prints_what_a_shell_can_evaluate(tmp_path):
@@ -92,7 +96,9 @@ def test_env_prints_what_a_shell_can_evaluate(tmp_path):
 
 
 def test_env_speaks_other_dialects(tmp_path):
-    assert "set -gx REDIS_URL redis://127.0.0.1:6379;" in hubbub("env", "--fish", home=tmp_path).stdout
+    assert (
+        "set -gx REDIS_URL redis://127.0.0.1:6379;" in hubbub("env", "--fish", home=tmp_path).stdout
+    )
     lines = hubbub("env", "--dotenv", home=tmp_path).stdout.splitlines()
     assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092" in lines
 
@@ -152,7 +158,10 @@ def test_colour_is_as_the_environment_wishes(tmp_path, wish, coloured):
 
 def test_a_table_aligns_words_left_and_numbers_right(capsys):
     table.show(
-        [{"name": "a", "lag": 5, "members": []}, {"name": "longer", "lag": 12345, "members": ["x", "y"]}],
+        [
+            {"name": "a", "lag": 5, "members": []},
+            {"name": "longer", "lag": 12345, "members": ["x", "y"]},
+        ],
         as_json=False,
     )
     assert capsys.readouterr().out.splitlines() == [

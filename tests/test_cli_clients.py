@@ -7,9 +7,9 @@ import signal
 import uuid
 
 import pytest
-from command import SECONDS, hubbub, start
 
 import hubbub as api
+from command import SECONDS, hubbub, start
 
 pytestmark = pytest.mark.server
 
@@ -35,7 +35,9 @@ def topic(shared_server):
 
 
 def read(run, topic, count, *more):
-    return run("sub", topic, "--from-beginning", "-n", str(count), "-f", r"%v\n", *more).splitlines()
+    return run(
+        "sub", topic, "--from-beginning", "-n", str(count), "-f", r"%v\n", *more
+    ).splitlines()
 
 
 def test_what_is_published_can_be_read_back(run, topic):
@@ -74,7 +76,14 @@ def test_bytes_that_are_no_text_pass_whole(shared_server, topic, tmp_path):
     )
     assert published.returncode == 0
     shown = hubbub(
-        "sub", topic, "--from-beginning", "-n", "1", "--json", home=tmp_path, HUBBUB_URL=shared_server.url
+        "sub",
+        topic,
+        "--from-beginning",
+        "-n",
+        "1",
+        "--json",
+        home=tmp_path,
+        HUBBUB_URL=shared_server.url,
     )
     assert json.loads(shown.stdout)["value_base64"] == "/w=="
 
@@ -176,7 +185,17 @@ def test_a_group_keeps_its_place_and_its_lag_is_shown(run, topic):
 
 def test_topics_are_created_listed_described_and_deleted(run):
     name = f"cli.{uuid.uuid4().hex}"
-    run("topics", "create", name, "--partitions", "3", "--capture", f"{name}.>", "--set", "retention_ms=-1")
+    run(
+        "topics",
+        "create",
+        name,
+        "--partitions",
+        "3",
+        "--capture",
+        f"{name}.>",
+        "--set",
+        "retention_ms=-1",
+    )
     run("topics", "create", name, "--if-not-exists")
     assert "exists" in run("topics", "create", name, code=1)
     run("pub", f"{name}.below", "x")

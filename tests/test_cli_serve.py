@@ -9,6 +9,7 @@ import socket
 
 import pytest
 import redis
+
 from command import SECONDS, hubbub, start
 
 pytestmark = pytest.mark.server

@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 from click.testing import CliRunner
-from command import hubbub, start
 
 import hubbub as api
+from command import hubbub, start
 
 pytestmark = pytest.mark.server
 
@@ -151,9 +151,9 @@ def test_slack_joins_and_sms_leaves_and_the_publisher_never_knows(shop):
     assert source_of("publisher.py") == before
 
     arrived = shop.until(
-        lambda found: len(found["email"]) >= 30
-        and len(found["push"]) >= 30
-        and 30 in found["slack"]
+        lambda found: (
+            len(found["email"]) >= 30 and len(found["push"]) >= 30 and 30 in found["slack"]
+        )
     )
     assert sorted(arrived["email"]) == upto(30)
     assert sorted(arrived["push"]) == upto(30)
@@ -171,21 +171,21 @@ def test_one_that_is_killed_catches_up_and_the_others_never_notice(shop):
     shop.subscribe("push_sender.py")
     shop.subscribe("sms_sender.py")
     shop.subscribe("in_app_notifier.py")
-    assert shop.run("publisher.py", "5", PUBLISH_SECONDS="0")[0].wait(SECONDS) == 0
-    shop.until(lambda found: len(found["email"]) == 5)
+    publisher, _ = shop.run("publisher.py", "20")
+    shop.until(lambda found: len(found["email"]) >= 5)
     email.kill()
     email.wait()
 
-    publisher, _ = shop.run("publisher.py", "10", PUBLISH_SECONDS="0")
     assert publisher.wait(SECONDS) == 0
-    arrived = shop.until(lambda found: len(found["push"]) == 15 and len(found["sms"]) == 15)
-    assert shop.until_rows(10) == upto(10)
-    # The fifth was sent; whether its commit came through before the end, nobody can know.
-    assert sorted(arrived["email"]) == upto(5)
+    arrived = shop.until(lambda found: len(found["push"]) >= 20 and len(found["sms"]) >= 20)
+    assert sorted(arrived["push"]) == sorted(arrived["sms"]) == upto(20)
+    assert shop.until_rows(20) == upto(20)
+    assert len(arrived["email"]) < 20
 
     shop.subscribe("email_sender.py")
-    missed = shop.until(lambda found: 10 in found["email"] and len(found["email"]) >= 15)["email"][5:]
-    assert sorted(set(missed) - {5}) == [1, 2, 3, 4, 6, 7, 8, 9, 10] or sorted(missed) == upto(10)
+    mails = shop.until(lambda found: set(found["email"]) == set(upto(20)))["email"]
+    # One may have been sent and not committed when it was killed: at least once, that is.
+    assert len(mails) <= 21
 
 
 def test_slack_gets_the_history_if_it_asks_for_it(shop):

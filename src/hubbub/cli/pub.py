@@ -78,9 +78,7 @@ def pub(
         click.echo(f"Nobody listens, and no topic keeps {address}: it is gone.", err=True)
 
 
-def _publish_all(
-    publish: Callable[[bytes], Pending[Published]], payloads: Iterable[bytes]
-) -> bool:
+def _publish_all(publish: Callable[[bytes], Pending[Published]], payloads: Iterable[bytes]) -> bool:
     """Publish each, and wait for all of them; whether anybody has any of it."""
     kept = False
     in_flight: deque[Pending[Published]] = deque()
@@ -88,7 +86,9 @@ def _publish_all(
         in_flight.append(publish(payload))
         if len(in_flight) >= _MAX_IN_FLIGHT:
             kept |= _is_kept(in_flight.popleft().result())
-    return any([_is_kept(pending.result()) for pending in in_flight]) or kept
+    for pending in in_flight:
+        kept |= _is_kept(pending.result())
+    return kept
 
 
 def _is_kept(published: Published) -> bool:
@@ -99,7 +99,7 @@ def _payloads(value: str | None, *, lines: bool) -> Iterable[bytes]:
     if value is not None:
         # What the shell passed, byte for byte, be it text or not.
         return [value.encode("utf-8", "surrogateescape")]
-    stdin = click.get_binary_stream("stdin")
+    stdin = sys.stdin.buffer
     return (line.rstrip(b"\r\n") for line in stdin) if lines else [stdin.read()]
 
 

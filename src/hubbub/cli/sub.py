@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def sub(
         raise click.UsageError("--from-beginning and --since exclude each other")
     render = message_format.as_json if as_json else message_format.compile_format(text)
     start = "beginning" if from_beginning else since
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     seen = 0
     with connected(url) as broker:
         subscription = broker.subscribe(pattern, group=group, start=start)

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
-class ListenerConfig(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Where a listener binds, and what its protocol lets one choose."""
-
-    address: str = ""  # host:port; empty: 127.0.0.1 and the port its clients default to
-    advertised: str = ""  # host:port that Kafka clients are told; empty: where they connected to
+# Where a listener binds, host:port; without it 127.0.0.1 and the port its clients default to.
+ADDRESS = "address"
 
 
 class ServerSection(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +53,8 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     server: ServerSection = msgspec.field(default_factory=ServerSection)
     broker: BrokerConfig = msgspec.field(default_factory=BrokerConfig)
-    listeners: dict[str, ListenerConfig] = msgspec.field(default_factory=dict)
+    # By listener: where it binds, and what its protocol lets one choose.
+    listeners: dict[str, dict[str, str | int | bool]] = msgspec.field(default_factory=dict)
     topics: list[TopicConfig] = msgspec.field(default_factory=list)
     subscriptions: list[SubscriptionConfig] = msgspec.field(default_factory=list)
 
@@ -97,10 +95,18 @@ def convert(layers: Layers) -> Config:
         config = msgspec.convert(layers.tables, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(str(error).replace("`$.", "`")) from error
-    for name in config.listeners:
-        if name not in LISTENERS:
-            raise ConfigError(f"listeners.{name}: unknown listener{_hint(name, LISTENERS)}")
+    for name, settings in config.listeners.items():
+        _check_listener(name, settings)
     return config
+
+
+def _check_listener(name: str, settings: Mapping[str, object]) -> None:
+    if name not in LISTENERS:
+        raise ConfigError(f"listeners.{name}: unknown listener{_hint(name, LISTENERS)}")
+    known = (ADDRESS, *LISTENERS[name].settings)
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"listeners.{name}.{key}: unknown setting{_hint(key, known)}")
 
 
 def _check_struct(path: str, table: object, struct: type[msgspec.Struct]) -> None:

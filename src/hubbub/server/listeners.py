@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 class Registration(NamedTuple):
-    """Where a listener's class is and the port its clients expect."""
+    """Where a listener's class is, the port its clients expect, and what may be set."""
 
     module: str
     class_name: str
     default_port: int
+    settings: tuple[str, ...] = ()
 
     def make(self, broker: Broker, settings: Mapping[str, Any]) -> Listener:
         """The listener; its modules are imported now, not before."""
@@ -26,7 +27,11 @@ class Registration(NamedTuple):
 
 
 LISTENERS: dict[str, Registration] = {
-    "kafka": Registration("hubbub.protocols.kafka.listener", "KafkaListener", 9092),
-    "redis": Registration("hubbub.protocols.redis.listener", "RedisListener", 6379),
+    "kafka": Registration(
+        "hubbub.protocols.kafka.listener", "KafkaListener", 9092, ("advertised", "node_id")
+    ),
+    "redis": Registration(
+        "hubbub.protocols.redis.listener", "RedisListener", 6379, ("requirepass",)
+    ),
     "bus": Registration("hubbub.protocols.bus.listener", "BusListener", 8221),
 }

@@ -11,6 +11,7 @@ from hubbub.broker.timers import Timers
 from hubbub.model.address import parse_address
 from hubbub.server import binding
 from hubbub.server.committer import Committer
+from hubbub.server.config import ADDRESS
 from hubbub.server.connection import Connection
 from hubbub.server.listeners import LISTENERS
 from hubbub.server.turn import Turn
@@ -85,8 +86,8 @@ class Server:
         return lambda: Connection(listener, self._turn, self._connections, limit)
 
     def _listener_settings(self, name: str) -> dict[str, object]:
-        found = self.config.listeners.get(name)
-        return {"advertised": found.advertised} if found and found.advertised else {}
+        chosen = self.config.listeners.get(name, {})
+        return {key: value for key, value in chosen.items() if key != ADDRESS}
 
     def _apply_static_config(self) -> None:
         """Topics and subscriptions that are configured exist before any client comes."""
@@ -108,9 +109,7 @@ class Server:
 def endpoints(config: Config, only: set[str] | None = None) -> list[Endpoint]:
     """Where each listener is to bind."""
     return [
-        binding.parse_endpoint(
-            name, config.listeners[name].address if name in config.listeners else ""
-        )
+        binding.parse_endpoint(name, str(config.listeners.get(name, {}).get(ADDRESS, "")))
         for name in LISTENERS
         if only is None or name in only
     ]

@@ -57,7 +57,8 @@ class KafkaListener:
     """Opens a session for each connection.
 
     Settings: ``advertised`` is the ``host:port`` that clients are told to come back to; without it,
-    the address that each of them has connected to. Raises InvalidSettingsError.
+    the address that each of them has connected to. ``node_id`` is the broker's number. Raises
+    InvalidSettingsError.
     """
 
     name = "kafka"
@@ -66,13 +67,27 @@ class KafkaListener:
     def __init__(self, broker: Broker, settings: Mapping[str, Any] | None = None) -> None:
         self._broker = broker
         self._settings: Mapping[str, Any] = settings or {}
+        unknown = self._settings.keys() - {"advertised", "node_id"}
+        if unknown:
+            raise InvalidSettingsError(f"kafka has no setting {', '.join(sorted(unknown))}")
         advertised = self._settings.get("advertised")
         self._advertised = _parse_address(advertised) if advertised else None
+        self._node_id = _parse_node_id(self._settings.get("node_id", NODE_ID))
 
     def session(self, peer: Peer, outbox: Outbox) -> KafkaSession:
         """The state machine of a new connection."""
-        node = Node(NODE_ID, *(self._advertised or peer.local))
+        node = Node(self._node_id, *(self._advertised or peer.local))
         return KafkaSession(self._broker, HANDLERS, self._settings, node, peer, outbox)
+
+
+def _parse_node_id(value: Any) -> int:
+    try:
+        node_id = int(value)
+    except ValueError:
+        node_id = -1
+    if not 0 <= node_id < 2**31:  # Kafka's node.id
+        raise InvalidSettingsError(f"node_id={value}: a node id is a number from 0")
+    return node_id
 
 
 def _parse_address(text: str) -> tuple[str, int]:
