@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import queue
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from loopback_server import serving
+from bus_backends import BACKENDS, WAIT, Box, open_broker
 
 from hubbub import (
-    Broker,
     ClosedError,
     HubbubError,
     NoRespondersError,
@@ -29,38 +27,11 @@ from hubbub.model.errors import (
 )
 from hubbub.model.settings import TopicSettings
 
-WAIT = 10
 
-
-class Box:
-    """What a handler got, to be waited for."""
-
-    def __init__(self):
-        self._messages = queue.Queue()
-
-    def __call__(self, message):
-        self._messages.put(message)
-
-    def take(self, count):
-        return [self._messages.get(timeout=WAIT) for _ in range(count)]
-
-    def values(self, count):
-        return [message.value for message in self.take(count)]
-
-    def is_empty(self):
-        return self._messages.empty()
-
-
-@pytest.fixture(params=["memory", "directory", "connected"])
+@pytest.fixture(params=BACKENDS)
 def broker(request, tmp_path):
-    with contextlib.ExitStack() as stack:
-        if request.param == "memory":
-            yield stack.enter_context(Broker())
-        elif request.param == "directory":
-            yield stack.enter_context(Broker(tmp_path))
-        else:
-            server = stack.enter_context(serving())
-            yield stack.enter_context(Broker.connect(server.url))
+    with open_broker(request.param, tmp_path) as opened:
+        yield opened
 
 
 # Live

@@ -242,6 +242,12 @@ def test_the_brokers_configs_are_described_in_every_version(version):
     assert [s.value for s in configs["num.partitions"].synonyms] == ["7", "1"]
 
 
+def test_the_broker_says_where_this_client_is_told_to_connect(admin):
+    shown = described(admin, str(NODE.node_id), BROKER)["advertised.listeners"]
+    assert shown.value == f"PLAINTEXT://{NODE.host}:{NODE.port}"
+    assert shown.read_only
+
+
 def test_there_are_no_dynamic_defaults_for_all_brokers(admin):
     result = describe(admin, "", BROKER)
     assert (result.error_code, result.configs) == (ErrorCode.none, ())

@@ -6,12 +6,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.protocols.kafka.broker_configs import BROKER_CONFIGS
+from hubbub.protocols.kafka.config_values import ConfigType
 from hubbub.protocols.kafka.topic_configs import DEFAULTS, TOPIC_CONFIGS, Truth, is_default
 
 if TYPE_CHECKING:
     from hubbub.broker.config import BrokerConfig
     from hubbub.model.settings import TopicSettings
-    from hubbub.protocols.kafka.config_values import ConfigType
+    from hubbub.protocols.kafka.context import Node
 
 
 class ConfigSource(IntEnum):
@@ -66,9 +67,9 @@ def topic_entries(settings: TopicSettings) -> list[ConfigEntry]:
     return entries
 
 
-def broker_entries(config: BrokerConfig) -> list[ConfigEntry]:
+def broker_entries(config: BrokerConfig, node: Node) -> list[ConfigEntry]:
     """All configs of the broker, none of which a client can set."""
-    entries = []
+    entries = [_advertised_listeners(node)]
     for entry in BROKER_CONFIGS.values():
         value, default = entry.value(config), entry.default
         synonyms = [Synonym(entry.name, default, ConfigSource.DEFAULT_CONFIG)]
@@ -80,3 +81,13 @@ def broker_entries(config: BrokerConfig) -> list[ConfigEntry]:
             )
         )
     return entries
+
+
+def _advertised_listeners(node: Node) -> ConfigEntry:
+    """Where clients are told to connect: for each of them, where it has connected."""
+    name, value = "advertised.listeners", f"PLAINTEXT://{node.host}:{node.port}"
+    source = ConfigSource.STATIC_BROKER_CONFIG
+    doc = "The address that this client, and others that connect as it does, are told."
+    return ConfigEntry(
+        name, value, True, source, (Synonym(name, value, source),), ConfigType.STRING, doc
+    )

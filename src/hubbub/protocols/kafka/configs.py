@@ -103,7 +103,7 @@ def _entries(context: RequestContext, resource: _Resource) -> list[ConfigEntry]:
         if not resource.name:
             return []  # the dynamic defaults of all brokers: there are none
         _check_node(context, resource.name)
-        return broker_entries(context.broker.config)
+        return broker_entries(context.broker.config, context.node)
     raise Refusal(ErrorCode.invalid_request, f"Unsupported resource type: {resource.type}")
 
 
