@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import queue
 
-from loopback_server import serving
-
 from hubbub import Broker
+from loopback_server import serving
 
 BACKENDS = ("memory", "directory", "connected")
 WAIT = 10

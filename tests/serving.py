@@ -42,13 +42,14 @@ class ServerProcess:
         ready.unlink(missing_ok=True)
         listen = ",".join(f"{name}=127.0.0.1:{port}" for name, port in self.ports.items())
         command = [sys.executable, "-m", "hubbub", "serve", "--data", str(self.directory / "data")]
-        self.process = subprocess.Popen(
-            [*command, "--listen", listen, "--ready-file", str(ready), *self.flags],
-            stdout=subprocess.PIPE,
-            stderr=(self.directory / "server.log").open("a"),
-            text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
+        with (self.directory / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, "--listen", listen, "--ready-file", str(ready), *self.flags],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()  # the first line comes when it is ready
         assert line, (self.directory / "server.log").read_text()

@@ -9,8 +9,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from bus_backends import BACKENDS, WAIT, Box, open_broker
 
+from bus_backends import BACKENDS, WAIT, Box, open_broker
 from hubbub import (
     ClosedError,
     HubbubError,
@@ -311,7 +311,9 @@ def test_a_request_that_nobody_answers_times_out(broker):
 
 def test_a_respondent_may_itself_ask(broker):
     broker.subscribe("inner", lambda message: message.json() + 1)
-    broker.subscribe("outer", lambda message: broker.request("inner", message.json()).result().json())
+    broker.subscribe(
+        "outer", lambda message: broker.request("inner", message.json()).result().json()
+    )
     assert broker.request("outer", 1).result().json() == 2
 
 

@@ -8,9 +8,9 @@ import threading
 
 import psutil
 import pytest
-from bus_backends import WAIT, Box
 
 import hubbub
+from bus_backends import WAIT, Box
 from hubbub import Broker
 from hubbub.log.disk import DiskLog
 from hubbub.log.files import FileSystem
@@ -144,9 +144,7 @@ class CountingFiles(FileSystem):
 def files(monkeypatch, tmp_path):
     """The files below every broker that is opened on a directory."""
     counting = CountingFiles()
-    monkeypatch.setattr(
-        "hubbub.log.disk.DiskLog", lambda path: DiskLog(path, filesystem=counting)
-    )
+    monkeypatch.setattr("hubbub.log.disk.DiskLog", lambda path: DiskLog(path, filesystem=counting))
     return counting
 
 

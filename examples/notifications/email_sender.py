@@ -13,7 +13,7 @@ consumer = Consumer(
     {
         "bootstrap.servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
         "group.id": "email-sender",
-        "group.instance.id": "email-sender-1",  # after a crash it takes its own place again, at once
+        "group.instance.id": "email-sender-1",  # after a crash it has its place again at once
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
     }

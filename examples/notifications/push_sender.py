@@ -1,4 +1,4 @@
-"""PushSender: another consumer group, by another Kafka client. Groups do not take from each other."""
+"""PushSender: another consumer group, by another Kafka client; groups share nothing."""
 
 from __future__ import annotations
 

@@ -76,8 +76,8 @@ class Membership:
         principal = worker.subscriber.principal
         if not broker.may(principal, "subscribe", pattern):
             raise DeniedError(f"{principal or 'anonymous'} may not subscribe {pattern}")
-        if isinstance(pattern, Exact):
-            broker.topic_for(pattern.address)
+        if isinstance(pattern, Exact) and broker.topic_for(pattern.address).internal:
+            raise DeniedError(f"{pattern} is a reserved name")
         for topic in broker.topics:
             self._join(topic, start)
         self._unwatch = broker.topics.watch(lambda topic: self._join(topic, "beginning"))

@@ -58,7 +58,7 @@ class _Feed:
         source = subscription.source
         if isinstance(source, codec.Replayed):
             source = codec.Replayed(source.start, mapping.places(self.positions))
-        room = subscription.reconnected()
+        room = subscription.room()
         return codec.Subscribe(number, subscription.number, subscription.pattern, source, room)
 
     def begin(self, subscribed: codec.Subscribed) -> None:
@@ -250,6 +250,8 @@ class RemoteBackend:
     def _disconnected(self, reason: ConnectionLostError) -> None:
         with self._lock:
             self._connection = None
+            for feed in self._feeds.values():
+                feed.subscription.disconnected()
         self._outgoing.drop_notices()
         unsent = self._outgoing.calls()
         self._fail(set(self._calls) - unsent, reason)

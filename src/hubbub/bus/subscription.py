@@ -217,14 +217,17 @@ class Subscription:
         """Pass on what a handler says of its message."""
         self._backend.tell(notice)
 
-    def reconnected(self) -> int:
-        """Begin anew on another connection; how many stored messages there is room for."""
-        with self._lock:
-            self.connection += 1
-            self._used = 0
+    def disconnected(self) -> None:
+        """Messages come by another connection from now on."""
+        self.connection += 1
         if isinstance(self.source, Grouped):
             self.mailbox.clear()  # their leases are gone, so they come again
-        return max(0, self.window - len(self.mailbox))
+
+    def room(self) -> int:
+        """How many stored messages there is room for, with none on its way."""
+        with self._lock:
+            self._used = 0
+            return max(0, self.window - len(self.mailbox))
 
     # In threads and on loops
 

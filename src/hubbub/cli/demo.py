@@ -44,9 +44,10 @@ _INTERVAL_SECONDS = 1.0
 def demo(events: int | None, seconds: float | None, interval: float, *, plain: bool) -> None:
     """Watch the pattern at work.
 
-    One publisher, and subscribers that send e-mail, SMS and pushes and fill an in-app feed. Each is a process of its own, with the client library of its system: confluent-kafka, aiokafka,
-    redis-py and hubbub's Python API. Slack joins, SMS leaves, and the publisher is neither changed
-    nor restarted. Runs its own server in memory, on free ports where the usual ones are taken, until
+    One publisher, and subscribers that send e-mail, SMS and pushes and fill an in-app feed. Each is
+    a process of its own, with the client library of its system: confluent-kafka, aiokafka, redis-py
+    and hubbub's Python API. Slack joins, SMS leaves, and the publisher is neither changed nor
+    restarted. Runs its own server in memory, on free ports where the usual ones are taken, until
     Ctrl-C, and then says who received how many.
     """
     from hubbub.demo import views

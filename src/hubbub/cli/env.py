@@ -36,8 +36,8 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing 
 def env(style: str | None) -> None:
     """Print addresses for your shell.
 
-    They are in the environment variables that clients read. The addresses are those of the server that runs on this machine as you, whatever ports it
-    took; if none runs, the standard ones.
+    They are in the environment variables that clients read. The addresses are those of the server
+    that runs on this machine as you, whatever ports it took; if none runs, the standard ones.
     """
     found = variables(_listeners())
     if style == "json":

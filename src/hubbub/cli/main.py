@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -37,7 +36,11 @@ class LazyGroup(Group):
         """The names."""
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
         """The command, imported now."""
         if cmd_name not in _COMMANDS:
             return None
@@ -60,7 +63,11 @@ class LazyGroup(Group):
 )
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """One small publish-subscribe broker that Kafka, Redis and Python clients connect to as they are."""
+    """One small publish-subscribe broker.
+
+    Kafka, Redis and Python clients connect to it as they are; what any of them publishes reaches
+    the subscribers of all the others.
+    """
     ctx.color = color.wish()
 
 
@@ -77,8 +84,4 @@ def main() -> NoReturn:
         code = failed.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = exits.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has enough; at exit Python would flush into the closed pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = exits.OK
     sys.exit(code)

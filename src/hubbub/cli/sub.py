@@ -72,8 +72,8 @@ def sub(
 ) -> None:
     """Print what is published.
 
-    PATTERN says to which addresses: `*` stands for one level, `>` at the end for one or more, `#` for any number.
-    Without --from-beginning or --since only new messages are shown.
+    PATTERN says to which addresses: `*` stands for one level, `>` at the end for one or more, `#`
+    for any number. Without --from-beginning or --since only new messages are shown.
     """
     if from_beginning and since:
         raise click.UsageError("--from-beginning and --since exclude each other")

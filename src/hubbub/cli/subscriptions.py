@@ -22,7 +22,8 @@ from hubbub.cli.command import Command
 def subscriptions(url: str | None, topic: str | None, *, as_json: bool) -> None:
     """List subscriptions and their lag.
 
-    Kafka consumer groups are partitioned, groups of the Python API and `sub --group` shared. LAG counts messages that are stored and not yet acknowledged (shared) or committed (partitioned).
+    Kafka consumer groups are partitioned, groups of the Python API and of `sub --group` are shared.
+    LAG counts messages that are stored and not yet committed or acknowledged.
     """
     with connected(url) as broker:
         found = broker.subscriptions()

@@ -43,7 +43,7 @@ def topics(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
 @topics.command(
     examples=(
         "hubbub topics create orders --partitions 6",
-        "hubbub topics create audit --capture 'orders.>' --capture 'users.*.deleted' --set compact=true",
+        "hubbub topics create audit --capture 'orders.>' --capture 'users.*.deleted'",
     ),
 )
 @click.argument("name")

@@ -1,1 +1,1 @@
-"""What `hubbub demo` runs: the notification example, each program a process, and who received what."""
+"""What `hubbub demo` runs: the notification example, and a view of who received what."""

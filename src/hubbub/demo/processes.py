@@ -69,7 +69,9 @@ class Children:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # What the user's own servers are told is not meant for the one of the demo.
+        ours = {k: v for k, v in os.environ.items() if not k.startswith("HUBBUB_")}
+        self._environment = {**ours, "PYTHONUNBUFFERED": "1"}
         self._children: list[Child] = []
 
     async def __aenter__(self) -> Self:

@@ -23,8 +23,8 @@ class ConfigError(HubbubError):
 class Layers:
     """Settings laid over one another, each with its origin.
 
-    ``tables`` is nested as the file is; ``origins`` says of a dotted key (``server.data``) who had the
-    last word. A key without an origin has its default value.
+    ``tables`` is nested as the file is; ``origins`` says of a dotted key (``server.data``) who had
+    the last word. A key without an origin has its default value.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where a server tells the world what it is bound to: the ready file, and the note of who runs here."""
+"""Where a server says what it is bound to: the ready file, and the note of who runs here."""
 
 from __future__ import annotations
 
