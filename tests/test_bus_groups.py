@@ -131,12 +131,12 @@ def test_what_is_not_settled_in_time_goes_to_another_member(broker):
 
 
 def test_extending_keeps_a_message(broker):
-    subscription = broker.subscribe("t", group="g", ack_deadline="100ms", window=2)
+    subscription = broker.subscribe("t", group="g", ack_deadline="50ms", window=2)
     publish(broker, "t", 1)
     message = subscription.get(WAIT)
     message.extend(60)
     with pytest.raises(TimeoutError):
-        subscription.get(0.3)
+        subscription.get(0.15)
     message.ack()
     wait_for_lag(broker, "g", 0)
 
