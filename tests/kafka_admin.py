@@ -6,13 +6,13 @@ import io
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from hubbub.log.memory import MemoryLog
 from kio.serial import entity_reader as kio_reader
 from kio.serial import entity_writer
 
 from hubbub.broker.broker import Broker
 from hubbub.broker.config import BrokerConfig
 from hubbub.broker.timers import Timers
+from hubbub.log.memory import MemoryLog
 from hubbub.model.address import parse_address
 from hubbub.protocols.kafka import cluster, configs, topics
 from hubbub.protocols.kafka.context import Connection, Node, RequestContext

@@ -44,6 +44,7 @@ class Engine:
     thread does so where nobody waits, and fires what is due between the turns of others.
     """
 
+    publishing: Message | None = None  # what a program is publishing in this turn
     congested = False  # the mailboxes are bounded by the credit that their subscriptions give
 
     def __init__(self, log: Log, lock: RLock, deliver: Deliver) -> None:
@@ -85,6 +86,7 @@ class Engine:
         """
         pending: Pending[Publication] = Pending()
         with self._turn(syncs=syncs):
+            self.publishing = message
             publication = self.broker.publish(message)
             publication.when_durable(
                 lambda failure: self._settled.append((pending, failure or publication))
@@ -118,13 +120,12 @@ class Engine:
 
     def close(self) -> None:
         """Write down where everybody stands, sync, and let go of the log."""
-        with self._syncing:
-            with self._turn(syncs=True):
-                self._service.close()
-                self.broker.close()
-                self._closed = True
-            for pending in self._calls.values():
-                pending.set_exception(ClosedError("the broker was closed"))
+        with self._syncing, self._turn(syncs=True):
+            self._service.close()
+            self.broker.close()
+            self._closed = True
+        for pending in self._calls.values():
+            pending.set_exception(ClosedError("the broker was closed"))
         self._wake.set()
         if self._thread is not None and self._thread is not current_thread():
             self._thread.join()

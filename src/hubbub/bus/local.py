@@ -59,7 +59,7 @@ class _LiveObserver:
         return SUBSCRIBER
 
     def observe(self, message: CoreMessage) -> None:
-        if message is not self._backend.publishing:
+        if not self._backend.hands_over(message):
             self.subscription.receive(message)
 
 
@@ -71,7 +71,6 @@ class LocalBackend:
     """
 
     def __init__(self, open_log: Callable[[], Log]) -> None:
-        self.publishing: CoreMessage | None = None  # what the core is just publishing for a program
         self._open_log = open_log
         self._lock = RLock()
         self._engine: Engine | None = None
@@ -184,6 +183,10 @@ class LocalBackend:
                 self._engine = engine
             return self._engine
 
+    def hands_over(self, message: CoreMessage) -> bool:
+        """Whether the publisher's own thread hands the message to its handlers."""
+        return self._engine is not None and message is self._engine.publishing
+
     def _subscribe_live(self, subscription: Subscription) -> None:
         observer = _LiveObserver(self, subscription)
         with self._lock:
@@ -217,9 +220,7 @@ class LocalBackend:
         message.timestamp_ms = time_ns() // 1_000_000
         core_message = mapping.from_wire(to_wire(message))
         engine = self.open()
-        with self._lock:
-            self.publishing = core_message
-            pending = engine.publish(core_message, syncs=syncs)
+        pending = engine.publish(core_message, syncs=syncs)
         for subscription in route.subscriptions:
             subscription.take(message)
         return pending
