@@ -12,7 +12,7 @@ run: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/cython-lint --max-line-length 100 src
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint --max-line-length 100 src
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
 
