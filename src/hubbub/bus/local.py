@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from threading import RLock
 from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,7 +119,7 @@ class LocalBackend:
             self._stored[subscription.number] = subscription
         engine.start()
         try:
-            engine.call(
+            self.call(
                 codec.Subscribe,
                 subscription.number,
                 subscription.pattern,
@@ -137,8 +138,9 @@ class LocalBackend:
                 self._observers.remove(observer.pattern, observer)
                 self._routes.clear()
             stored = self._stored.pop(subscription.number, None)
-        if stored is not None and self._engine is not None:
-            self._engine.call(codec.Unsubscribe, subscription.number)
+        if stored is not None:
+            with suppress(ClosedError):
+                self.call(codec.Unsubscribe, subscription.number)
 
     def subscriptions(self) -> list[Subscription]:
         """As ``Backend.subscriptions``."""
@@ -149,13 +151,14 @@ class LocalBackend:
         """As ``Backend.call``."""
         answer = self.open().call(make, *fields)
         with self._lock:
-            self._routes.clear()  # a topic may have gone
+            self._routes.clear()  # a topic may have gone, or a replay come
         return answer
 
     def tell(self, notice: codec.Notice) -> None:
         """As ``Backend.tell``."""
-        if self._engine is not None and not self._closed:
-            self._engine.tell(notice)
+        if self._engine is not None:
+            with suppress(ClosedError):
+                self._engine.tell(notice)
 
     def close(self) -> None:
         """As ``Backend.close``."""

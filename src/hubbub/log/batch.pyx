@@ -95,7 +95,7 @@ cdef object corrupt(const char* fault, Py_ssize_t at):
 
 
 def header(const uint8_t[::1] data not None, Py_ssize_t at=0):
-    """The header at ``at``, the rest of the batch unseen; None if it is cut off or makes no sense."""
+    """The header at ``at``, the batch unseen; None if it is cut off or makes no sense."""
     if at < 0 or data.shape[0] - at < AT_RECORDS or header_fault(&data[at]) != NULL:
         return None
     return info_of(&data[at])
@@ -161,7 +161,7 @@ cdef Py_ssize_t search(const uint8_t* data, Py_ssize_t size, Py_ssize_t at,
 
 
 def find_batch(const uint8_t[::1] data not None, Py_ssize_t start, int64_t first_offset):
-    """Where the first whole batch at or after ``first_offset`` begins, from ``start`` on; -1 if none."""
+    """Where, from ``start``, the first whole batch from ``first_offset`` begins; -1 if none."""
     cdef Py_ssize_t size = data.shape[0]
     if start < 0:
         raise ValueError("start is negative")
@@ -170,7 +170,7 @@ def find_batch(const uint8_t[::1] data not None, Py_ssize_t start, int64_t first
 
 def span(const uint8_t[::1] data not None, int64_t offset, int64_t limit, Py_ssize_t max_bytes,
          *, bint at_least_one):
-    """Which batches of ``data`` a read from ``offset`` to below ``limit`` returns: (begin, end, fault).
+    """What a read of ``data`` from ``offset`` to below ``limit`` returns: (begin, end, fault).
 
     The first is the one that holds ``offset``, or the next one where compaction left a gap. The
     fault says why the batch at ``end`` could not be returned; a reader that has room left and no
@@ -246,7 +246,7 @@ cdef inline bint read_header(const uint8_t** at, const uint8_t* end, const uint8
 
 
 cdef const char* read_record(const uint8_t** at, const uint8_t* end, Record* record) noexcept nogil:
-    """Read the record at ``at``, headers included, and move ``at`` behind it; what is wrong or NULL."""
+    """Read the record at ``at`` and its headers, and move ``at`` on; what is wrong or NULL."""
     cdef int64_t length, name_size, value_size, index
     cdef const uint8_t* name
     cdef const uint8_t* value
@@ -267,7 +267,7 @@ cdef const char* read_record(const uint8_t** at, const uint8_t* end, Record* rec
             or record.header_count > (end - at[0]) // SMALLEST_HEADER):
         return "a record's header count is impossible"
     record.headers = at[0]
-    for index in range(record.header_count):
+    for _ in range(record.header_count):
         if not read_header(at, end, &name, &name_size, &value, &value_size):
             return "a record's header ends early"
     if at[0] != end:
@@ -337,7 +337,8 @@ cdef tuple headers_of(const Record* record, const uint8_t* end):
     for _ in range(record.header_count):
         read_header(&at, end, &name, &name_size, &value, &value_size)
         # Kafka's clients read a name that is no UTF-8 with replacement characters too.
-        headers.append((name[:name_size].decode("utf-8", "replace"), bytes_or_none(value, value_size)))
+        text = name[:name_size].decode("utf-8", "replace")
+        headers.append((text, bytes_or_none(value, value_size)))
     return tuple(headers)
 
 
@@ -477,7 +478,7 @@ cdef int write_record(Buffer out, int64_t timestamp_delta, int64_t offset_delta,
 
 
 cdef bytes finished(Buffer out):
-    """``out``, header and records in place, with the records compressed, its length and checksum."""
+    """``out``, header and records in place, compressed and with its length and checksum."""
     cdef int codec = out.data[AT_ATTRIBUTES + 1] & COMPRESSION_BITS
     cdef bytes section
     if codec:

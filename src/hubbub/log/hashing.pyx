@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""The two hashes Kafka's formats prescribe: CRC32C (RFC 3720, B.4) and murmur2 (default partitioner)."""
+"""The hashes of Kafka's formats: CRC32C (RFC 3720, B.4) and murmur2 (default partitioner)."""
 
 
 cdef extern from *:

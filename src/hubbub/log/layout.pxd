@@ -1,6 +1,8 @@
-"""RecordBatch v2 in C: where its fields stand, how its numbers are written, what a good header is."""
+"""RecordBatch v2 in C: where its fields stand, how numbers are written, what a good header is."""
 
-from libc.stdint cimport INT32_MAX, INT64_MAX, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport (
+    INT32_MAX, INT64_MAX, int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+)
 
 from hubbub.log.hashing cimport crc32c_update
 
@@ -132,7 +134,9 @@ cdef inline const char* header_fault(const uint8_t* batch) noexcept nogil:
     return NULL
 
 
-cdef inline const char* batch_fault(const uint8_t* batch, Py_ssize_t left, bint check_crc) noexcept nogil:
+cdef inline const char* batch_fault(
+    const uint8_t* batch, Py_ssize_t left, bint check_crc
+) noexcept nogil:
     """What is wrong with the batch that starts here, ``left`` bytes before the end, or NULL."""
     cdef const char* fault
     if left < AT_RECORDS:

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Redis's glob: ``*``, ``?``, ``[a-z]``, ``[^a]`` and ``\\x``, iterative (CVE-2022-36021, CVE-2024-31228).
+"""Redis's glob: ``*``, ``?``, ``[a-z]``, ``[^a]`` and ``\\x``.
 
-One point to return to (the last star) makes it quadratic at worst, never exponential or recursive.
+One point to return to (the last star) makes it quadratic at worst, never exponential or recursive
+(CVE-2022-36021, CVE-2024-31228).
 """
 
 
