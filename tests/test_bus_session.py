@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from hubbub.broker.broker import Broker
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer
+from hubbub.broker.tail import FromOffset, FromTime
 from hubbub.broker.timers import Timers
 from hubbub.log.memory import MemoryLog
 from hubbub.model.address import parse_address
 from hubbub.model.errors import DeniedError, InvalidSettingsError, UnknownTopicError
 from hubbub.model.message import Message
+from hubbub.model.settings import TopicSettings
 from hubbub.protocols.bus import codec, mapping
 from hubbub.protocols.bus.codec import (
     Ack,
@@ -347,6 +349,7 @@ def closed_with_an_error(client):
         b"\x91" * 4000,
         b"\x93\xa6topics\x01" + b"\x91" * 4000,
         b"\xc6\xff\xff\xff\xff",
+        b"\x91\xa1\x80",
     ],
 )
 def test_a_frame_that_means_nothing_closes_the_connection(world, body):
@@ -436,28 +439,56 @@ def test_no_bytes_make_a_session_raise(bodies):
         client.session.receive(body)
 
 
-VALUES = st.recursive(
-    st.none() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5) | st.binary(max_size=5),
-    lambda inner: st.lists(inner, max_size=4),
-    max_leaves=8,
+NUMBERS = st.integers(-3, 3) | st.integers(-(2**63), 2**64 - 1)
+NAMES = st.sampled_from(
+    ["t", "a.b", "a.*", ">", "#", "a.#.b", "", ".", "\n", "__hubbub_state", "é"]
 )
-KINDS = st.sampled_from(
-    [kind.__struct_config__.tag for kind in (Publish, Subscribe, Ack, Nack, Credit, CreateTopic)]
+PLACES = st.lists(st.builds(Place, NAMES, NUMBERS, NUMBERS), max_size=3).map(tuple)
+STARTS = st.sampled_from(["beginning", "new"]) | st.builds(FromOffset, NUMBERS)
+STARTS |= st.builds(FromTime, NUMBERS)
+SECONDS = st.floats(0, codec.MAX_WAIT_SECONDS)
+COUNTS = st.integers(0, 2**31 - 1)
+GROUPS = st.builds(
+    Grouped, NAMES, STARTS, st.builds(GroupSettings, SECONDS, SECONDS, COUNTS, st.none() | NAMES)
+)
+SETTINGS = st.builds(
+    TopicSettings,
+    captures=st.lists(NAMES, max_size=2).map(tuple),
+    retention_ms=NUMBERS,
+    segment_bytes=NUMBERS,
+    max_message_bytes=NUMBERS,
+    compact=st.booleans(),
+)
+SOURCES = st.none() | st.builds(Replayed, STARTS, st.none() | PLACES) | GROUPS
+REQUESTS = st.one_of(
+    st.builds(Publish, NUMBERS, st.builds(WireMessage, NAMES, st.binary(max_size=5))),
+    st.builds(Subscribe, NUMBERS, st.integers(0, 3), NAMES, SOURCES, COUNTS),
+    st.builds(Unsubscribe, NUMBERS, st.integers(0, 3)),
+    st.builds(Credit, st.integers(0, 3), COUNTS),
+    st.builds(Ack, st.integers(0, 3), NUMBERS, NUMBERS),
+    st.builds(Nack, st.integers(0, 3), NUMBERS, NUMBERS, st.none() | SECONDS),
+    st.builds(codec.Extend, st.integers(0, 3), NUMBERS, NUMBERS, SECONDS),
+    st.builds(CreateTopic, NUMBERS, NAMES, st.integers(-2, 4) | NUMBERS, st.none() | SETTINGS),
+    st.builds(codec.DeleteTopic, NUMBERS, NAMES),
+    st.builds(codec.DeleteSubscription, NUMBERS, NAMES, NAMES),
+    st.builds(ListTopics, NUMBERS),
+    st.builds(codec.ListSubscriptions, NUMBERS),
+    st.builds(ListSubscribers, NUMBERS, NAMES),
 )
 
 
 @settings(max_examples=200, deadline=None)
-@given(KINDS, st.lists(VALUES, max_size=6))
-def test_no_fields_make_a_session_raise(kind, fields):
+@given(st.lists(REQUESTS, max_size=12))
+def test_no_sequence_of_calls_makes_a_session_raise(requests):
     world = World()
     client = world.client()
-    client.session.receive(msgspec.msgpack.encode([kind, *fields]).join([b"", b""]))
-    body = msgspec.msgpack.encode([kind, *fields])
-    client.session.receive(struct.pack(">I", len(body)) + body)
-    world.pass_time()
-
-
-ADDRESSES = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=8)
+    calls = [request.id for request in requests if not isinstance(request, codec.Notice)]
+    client.send(*requests)
+    world.pass_time(60.0)
+    answers = [answer.id for answer in client.read() if not isinstance(answer, Delivered)]
+    assert sorted(answers) == sorted(calls)
+    client.session.disconnected()
+    world.pass_time(60.0)
 
 
 @settings(max_examples=100, deadline=None)

@@ -247,7 +247,7 @@ cdef inline bint read_header(const uint8_t** at, const uint8_t* end, const uint8
 
 cdef const char* read_record(const uint8_t** at, const uint8_t* end, Record* record) noexcept nogil:
     """Read the record at ``at`` and its headers, and move ``at`` on; what is wrong or NULL."""
-    cdef int64_t length, name_size, value_size, index
+    cdef int64_t length, name_size, value_size
     cdef const uint8_t* name
     cdef const uint8_t* value
     record.start = at[0]

@@ -310,6 +310,9 @@ class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
     lease: Lease | None = None
 
 
+# What decoding may raise, all of it: text is UTF-8, and nesting has an end.
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_request = msgspec.msgpack.Decoder(Request).decode
 _decode_response = msgspec.msgpack.Decoder(Reply | Delivered).decode
@@ -331,7 +334,7 @@ def decode_message(raw: msgspec.Raw) -> WireMessage:
     """The message of a ``Delivered``. Raises FrameError."""
     try:
         return _decode_message(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _MALFORMED as error:
         raise FrameError(str(error)) from error
 
 
@@ -339,7 +342,7 @@ def decode_request(body: bytes) -> Request:
     """A client's frame without its length. Raises FrameError."""
     try:
         request: Request = _decode_request(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _MALFORMED as error:
         raise FrameError(str(error)) from error
     return request
 
@@ -348,7 +351,7 @@ def decode_response(body: bytes) -> Reply | Delivered:
     """A server's frame without its length. Raises FrameError."""
     try:
         response: Reply | Delivered = _decode_response(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _MALFORMED as error:
         raise FrameError(str(error)) from error
     return response
 
