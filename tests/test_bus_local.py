@@ -43,6 +43,17 @@ def test_importing_the_package_loads_nothing_of_it():
     assert found.stdout.strip() == "[]"
 
 
+def test_a_program_without_coroutines_does_not_load_asyncio():
+    program = (
+        "import sys, hubbub; b = hubbub.Broker(); b.create_topic('t');"
+        "b.subscribe('t', print); b.publish('t', None); print('asyncio' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines() == ["<Message t>", "False"]
+
+
 def test_every_public_name_is_there():
     assert set(hubbub.__all__) <= set(dir(hubbub))
     assert all(getattr(hubbub, name) is not None for name in hubbub.__all__)

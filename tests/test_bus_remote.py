@@ -10,7 +10,8 @@ import threading
 import pytest
 
 from bus_backends import WAIT, Box
-from hubbub import Broker, ConnectionLostError
+from hubbub import Broker, ClosedError, ConnectionLostError
+from hubbub.bus.outgoing import MAX_UNSENT_BYTES, NOTICE, Outgoing
 from hubbub.model.errors import InvalidSettingsError, MessageTooLargeError
 from hubbub.protocols.bus import codec
 from loopback_server import LoopbackServer
@@ -220,3 +221,40 @@ def test_unsubscribing_while_there_is_no_server_is_remembered(server):
         server.start()
         publish_until_heard(broker, "t", stays)
         assert len(broker.subscribers("t")) == 1
+
+
+# Frames on their way out
+
+
+def test_frames_wake_their_sender_once_until_it_takes_them():
+    wakes = []
+    outgoing = Outgoing(lambda: wakes.append(1))
+    for number in (1, 2, 3):
+        outgoing.add(number, b"%d" % number, 0)
+    assert (outgoing.take(), len(wakes)) == ([b"1", b"2", b"3"], 1)
+    outgoing.add(4, b"4", 0)
+    assert (outgoing.take(), len(wakes)) == ([b"4"], 2)
+
+
+def test_notices_are_not_kept_for_another_connection():
+    outgoing = Outgoing(lambda: None)
+    for number, frame in ((1, b"call"), (NOTICE, b"notice"), (2, b"call too")):
+        outgoing.add(number, frame, 0)
+    outgoing.drop_notices()
+    assert outgoing.calls() == {1, 2}
+    assert outgoing.take() == [b"call", b"call too"]
+
+
+def test_who_publishes_more_than_can_be_sent_waits_for_room():
+    outgoing = Outgoing(lambda: None)
+    outgoing.add(1, b"x" * MAX_UNSENT_BYTES, 0)
+    with pytest.raises(ConnectionLostError, match="nothing could be sent"):
+        outgoing.add(2, b"x", 0)
+    waiting = threading.Thread(target=outgoing.add, args=(2, b"y", WAIT))
+    waiting.start()
+    assert len(outgoing.take()) == 1
+    waiting.join(WAIT)
+    assert outgoing.take() == [b"y"]
+    outgoing.close()
+    with pytest.raises(ClosedError):
+        outgoing.add(3, b"x", 0)

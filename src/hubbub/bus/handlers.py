@@ -10,11 +10,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from hubbub.bus.loop_thread import LoopThread
-
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+    from hubbub.bus.loop_thread import LoopThread
 
 # Handlers at work at once, one per subscription. Threads are started as they are needed.
 MAX_THREADS = 32
@@ -49,6 +49,8 @@ class Handlers:
             pass
         with self._lock:
             if self._loop_thread is None:
+                from hubbub.bus.loop_thread import LoopThread
+
                 self._loop_thread = LoopThread("hubbub-coroutines")
             return self._loop_thread.loop
 
