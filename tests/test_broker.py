@@ -17,7 +17,7 @@ from hubbub.log.hashing import murmur2
 from hubbub.log.memory import MemoryLog
 from hubbub.log.reader import read_all
 from hubbub.model.address import parse_address
-from hubbub.model.errors import DeniedError, InvalidSettingsError, TopicExistsError
+from hubbub.model.errors import DeniedError, InvalidSettingsError, MissingKeyError, TopicExistsError
 from hubbub.model.message import Message
 from hubbub.model.pattern import parse_pattern
 from hubbub.model.settings import TopicSettings
@@ -39,8 +39,8 @@ class Recorder:
 class Worker:
     """A consumer of a shared subscription with room for ``credit`` messages."""
 
-    def __init__(self, credit: int = 100) -> None:
-        self.subscriber = Subscriber("test", "worker")
+    def __init__(self, credit: int = 100, principal: str = "") -> None:
+        self.subscriber = Subscriber("test", "worker", principal)
         self.room = credit
         self.got: list[Delivery] = []
 
@@ -217,6 +217,33 @@ def test_access_is_asked_at_subscribe_at_publish_and_at_each_delivery():
         broker.publish(message)
     assert broker.publish(message, "root").observers == 1
     assert (nobody.values, root.values) == ([], [b"1"])
+
+
+def test_a_group_member_gets_only_what_it_may_receive():
+    timers = Timers()
+    broker = Broker(MemoryLog(), timers, access=NoSecrets())
+    box = broker.create_topic(parse_address("box"), settings=TopicSettings(captures=("secret.>",)))
+    subscription = broker.subscriptions.open("work", box)
+    nobody, root = Worker(), Worker(principal="root")
+    subscription.join(nobody)
+    for address in ("secret.x", "box"):
+        broker.publish(Message(parse_address(address), address.encode()), "root")
+    for moment in range(1, 5):
+        timers.advance(moment, 0)
+    assert nobody.values == [b"box"]
+    subscription.join(root)
+    for moment in range(5, 100):
+        timers.advance(moment, 0)
+    assert b"secret.x" in root.values
+    assert b"secret.x" not in nobody.values
+
+
+def test_a_keyless_record_has_no_place_in_a_compacted_topic(world):
+    topic = world.broker.create_topic(parse_address("t"), settings=TopicSettings(compact=True))
+    with pytest.raises(MissingKeyError):
+        world.broker.append(topic.partitions[0], encode([(0, None, b"v", ())]))
+    world.broker.append(topic.partitions[0], encode([(0, b"k", b"v", ())]))
+    assert world.stored("t") == [b"v"]
 
 
 def test_topics_and_where_everyone_stood_are_there_after_a_restart(world):

@@ -63,6 +63,7 @@ class Broker:
             timers,
             self.decode,
             self._publish_dead_letter,
+            lambda principal, address: self.access.may(principal, "receive", address),
         )
         committed = self._internal(names.CONSUMER_OFFSETS)
         self.offsets = CommittedOffsets(

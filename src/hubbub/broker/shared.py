@@ -100,6 +100,7 @@ class SharedSubscription:
         timers: Timers,
         decode: RecordDecoder,
         dead_letter: DeadLetter,
+        may_receive: Callable[[str, Address], bool],
         changed: Callable[[SharedSubscription, int], None],
     ) -> None:
         self.name = name
@@ -109,6 +110,7 @@ class SharedSubscription:
         self._timers = timers
         self._decode = decode
         self._dead_letter = dead_letter
+        self._may_receive = may_receive
         self._changed = changed
         self._tails: dict[int, Tail] = {}
         self._waiting: deque[Record] = deque()  # to be delivered, oldest first
@@ -223,18 +225,29 @@ class SharedSubscription:
 
     def _dispatch(self) -> None:
         self._turn = None
-        idle = 0
-        while self._waiting and idle < len(self._consumers):
-            consumer = self._consumers[0]
-            self._consumers.rotate(-1)
-            if consumer.credit <= 0:
-                idle += 1
-                continue
-            idle = 0
-            self._deliver(consumer, self._waiting.popleft())
+        while self._waiting:
+            consumer = self._next_consumer(self._waiting[0])
+            if consumer is not None:
+                self._deliver(consumer, self._waiting.popleft())
+            elif any(consumer.credit > 0 for consumer in self._consumers):
+                # Nobody with room may have it. Rights change, and so does who listens: later again,
+                # and the messages behind it need not wait for that.
+                self._delay(self._waiting.popleft(), self.settings.ack_deadline)
+            else:
+                break
         if not self._waiting:
             for tail in self._tails.values():
                 tail.resume()
+
+    def _next_consumer(self, record: Record) -> Consumer | None:
+        """Whose turn it is among those who have room and may receive the record's address."""
+        for _ in range(len(self._consumers)):
+            consumer = self._consumers[0]
+            self._consumers.rotate(-1)
+            principal = consumer.subscriber.principal
+            if consumer.credit > 0 and self._may_receive(principal, record.message.address):
+                return consumer
+        return None
 
     def _deliver(self, consumer: Consumer, record: Record) -> None:
         attempt = self.cursors[record.partition].attempt(record.offset)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hubbub.broker.tail import Start
     from hubbub.broker.timers import Timer, Timers
     from hubbub.broker.topics import Catalogue, Topic
+    from hubbub.model.address import Address
 
 # How often a cursor that cannot be stored (a full disk) is tried again, in seconds.
 _STORE_AGAIN_AFTER = 1.0
@@ -51,12 +52,14 @@ class Subscriptions:
         timers: Timers,
         decode: RecordDecoder,
         dead_letter: DeadLetter,
+        may_receive: Callable[[str, Address], bool],
     ) -> None:
         self._state = state
         self._topics = topics
         self._timers = timers
         self._decode = decode
         self._dead_letter = dead_letter
+        self._may_receive = may_receive
         self._subscriptions: dict[SettingsKey, SharedSubscription] = {}
         self._dirty: dict[CursorKey, SharedSubscription] = {}
         self._turn: Timer | None = None
@@ -127,6 +130,7 @@ class Subscriptions:
             self._timers,
             self._decode,
             self._dead_letter,
+            self._may_receive,
             self._changed,
         )
         self._subscriptions[key] = subscription

@@ -10,7 +10,6 @@ import msgspec
 
 from hubbub.bus.durations import milliseconds, start_of
 from hubbub.bus.handlers import Handlers
-from hubbub.bus.local import LocalBackend
 from hubbub.bus.message import Message
 from hubbub.bus.requests import Requests
 from hubbub.bus.slots import fill
@@ -295,7 +294,10 @@ class Broker:
         self.close()
 
 
-def _open_local(directory: str | PathLike[str] | None) -> LocalBackend:
+def _open_local(directory: str | PathLike[str] | None) -> Backend:
+    # Late: a program that connects needs none of the core that comes with it.
+    from hubbub.bus.local import LocalBackend
+
     if directory is None:
         return LocalBackend(_memory_log)
     path = Path(directory)
