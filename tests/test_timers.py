@@ -40,6 +40,16 @@ def test_a_timer_set_while_firing_is_due_from_that_moment():
     assert timers.wall_ms == 8
 
 
+def test_a_timer_that_fails_keeps_no_other_from_firing(caplog):
+    timers = Timers()
+    fired = []
+    timers.after(1, lambda: 1 // 0)
+    timers.after(1, lambda: fired.append("other"))
+    timers.advance(1, 0)
+    assert fired == ["other"]
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_cancelled_timers_do_not_pile_up():
     timers = Timers()
     fired = []

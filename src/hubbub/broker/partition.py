@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hubbub.model.faults import contain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -50,4 +52,4 @@ class Partition:
 
     def _call_watchers(self) -> None:
         for call in tuple(self._watchers):
-            call()
+            contain(call)

@@ -6,6 +6,8 @@ import heapq
 from itertools import count
 from typing import TYPE_CHECKING
 
+from hubbub.model.faults import contain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -69,7 +71,7 @@ class Timers:
         self.now = now
         self.wall_ms = wall_ms
         while self._heap and self._heap[0][0] <= now:
-            self._pop().fire()
+            contain(self._pop().fire)
 
     def cancelled(self) -> None:
         """One of the timers was cancelled: sweep when most of the heap is dead."""

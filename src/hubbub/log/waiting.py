@@ -5,6 +5,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
+from hubbub.model.faults import contain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,11 +29,11 @@ class Waiting:
         """Everything before ``offset`` is durable."""
         # A callback may append, and so add others: the heap is looked at anew each time.
         while self._heap and self._heap[0][0] <= offset:
-            heappop(self._heap)[2](None)
+            contain(heappop(self._heap)[2], None)
 
     def failed(self, failure: Exception) -> None:
         """Nothing more will become durable."""
         waiting = sorted(self._heap)
         self._heap = []
         for _, _, done in waiting:
-            done(failure)
+            contain(done, failure)

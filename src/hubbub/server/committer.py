@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from hubbub.model.faults import contain
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -54,10 +56,12 @@ class Committer:
         self._thread.submit(self._run, sync)
 
     def _run(self, sync: Sync) -> None:
-        sync.run()
-        self._loop.call_soon_threadsafe(self._finish, sync)
+        try:
+            sync.run()
+        finally:
+            self._loop.call_soon_threadsafe(self._finish, sync)
 
     def _finish(self, sync: Sync) -> None:
         self._turn.begin()
-        sync.finish()
+        contain(sync.finish)
         self._loop.call_soon(self._start)

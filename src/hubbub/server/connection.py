@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer, Session
+from hubbub.model.faults import contain
 
 if TYPE_CHECKING:
     from hubbub.server.turn import Turn
@@ -70,7 +71,7 @@ class Connection(asyncio.Protocol):
         session, self._session = self._session, None
         if session is not None:
             self._turn.begin()
-            session.disconnected()
+            contain(session.disconnected)
         if not self.gone.done():
             self.gone.set_result(None)
 
