@@ -40,6 +40,20 @@ def test_a_timer_set_while_firing_is_due_from_that_moment():
     assert timers.wall_ms == 8
 
 
+def test_work_in_steps_of_no_delay_takes_one_step_a_turn():
+    timers = Timers()
+    steps = []
+
+    def step() -> None:
+        steps.append(timers.now)
+        timers.after(0, step)
+
+    step()
+    for moment in (1, 2, 3):
+        timers.advance(moment, 0)
+    assert steps == [0, 1, 2, 3]
+
+
 def test_a_timer_that_fails_keeps_no_other_from_firing(caplog):
     timers = Timers()
     fired = []

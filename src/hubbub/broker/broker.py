@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hubbub.broker.partition import Partition
     from hubbub.broker.timers import Timers
     from hubbub.broker.topics import Topic
-    from hubbub.log.seam import Appended, Log
+    from hubbub.log.seam import Appended, Log, PartitionLog
     from hubbub.model.address import Address
     from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
@@ -202,10 +202,15 @@ class Broker:
         return self.topics.get(name) or self.topics.create_internal(name, 1, STATE_SETTINGS)
 
     def _clean(self) -> None:
-        for topic in self.topics:
-            for partition in topic.partitions:
-                self.timers.after(0, lambda log=partition.log: log.clean(self.timers.wall_ms))  # type: ignore[misc]
-        self.timers.after(self.config.cleaning_interval, self._clean)
+        self._clean_next([part.log for topic in self.topics for part in topic.partitions])
+
+    def _clean_next(self, logs: list[PartitionLog]) -> None:
+        """One partition a turn: compaction reads and writes, and the others have work to do."""
+        if not logs:
+            self.timers.after(self.config.cleaning_interval, self._clean)
+            return
+        self.timers.after(0, lambda: self._clean_next(logs))
+        logs.pop().clean(self.timers.wall_ms)
 
 
 def _stored(partition: Partition, appended: Appended) -> Stored:

@@ -67,10 +67,15 @@ class Timers:
         return timer
 
     def advance(self, now: float, wall_ms: int) -> None:
-        """Set the moment and fire what is due, in the order of due times."""
+        """Set the moment and fire what is due, in the order of due times.
+
+        What is set meanwhile is left to the next call, even if it is due at once: work that is done
+        in steps of no delay leaves the others their turn.
+        """
         self.now = now
         self.wall_ms = wall_ms
-        while self._heap and self._heap[0][0] <= now:
+        first_new = next(self._order)
+        while self._heap and self._heap[0][0] <= now and self._heap[0][1] < first_new:
             contain(self._pop().fire)
 
     def cancelled(self) -> None:
