@@ -8,8 +8,10 @@ import pytest
 
 from hubbub.broker.broker import Broker
 from hubbub.broker.config import BrokerConfig
+from hubbub.broker.cursor import CursorState
 from hubbub.broker.observer import Subscriber
-from hubbub.broker.shared import Delivery, SharedSettings
+from hubbub.broker.shared import MAX_HELD_BYTES, Delivery, SharedSettings
+from hubbub.broker.state import StateLog
 from hubbub.broker.tail import FromOffset, FromTime, Tail
 from hubbub.broker.timers import Timers
 from hubbub.log.batch import encode
@@ -17,7 +19,14 @@ from hubbub.log.hashing import murmur2
 from hubbub.log.memory import MemoryLog
 from hubbub.log.reader import read_all
 from hubbub.model.address import parse_address
-from hubbub.model.errors import DeniedError, InvalidSettingsError, MissingKeyError, TopicExistsError
+from hubbub.model.errors import (
+    DeniedError,
+    InvalidSettingsError,
+    MessageTooLargeError,
+    MissingKeyError,
+    StorageError,
+    TopicExistsError,
+)
 from hubbub.model.message import Message
 from hubbub.model.pattern import parse_pattern
 from hubbub.model.settings import TopicSettings
@@ -491,3 +500,140 @@ def test_retention_is_applied_from_time_to_time(world):
     world.publish("t", b"new")
     world.pass_time(600)
     assert topic.partitions[0].log.start_offset >= 1
+
+
+def test_a_floor_follows_what_the_log_forgets(world):
+    """Retention and DeleteRecords take messages away below a subscription."""
+    topic = world.broker.create_topic(parse_address("work"))
+    subscription = world.broker.subscriptions.open("workers", topic)
+    world.publish("work", *(b"%d" % number for number in range(100)))
+    topic.partitions[0].log.truncate_before(60)
+    worker = Worker()
+    subscription.join(worker)
+    world.pass_time()
+    for delivery in worker.got:
+        subscription.ack(delivery.lease)
+    assert len(worker.got) == 40
+    assert subscription.cursors[0].state == CursorState(100)
+    assert subscription.lag == 0
+
+
+def test_a_subscription_holds_a_bounded_number_of_bytes_whatever_the_credit(world):
+    topic = world.broker.create_topic(parse_address("work"))
+    subscription = world.broker.subscriptions.open("workers", topic)
+    for _ in range(200):
+        world.publish("work", b"x" * 500_000)
+    worker = Worker(credit=1)
+    subscription.join(worker)
+    world.pass_time()
+    assert subscription._held_bytes <= MAX_HELD_BYTES
+    for number in range(200):
+        subscription.ack(worker.got[number].lease)
+        worker.room += 1
+        subscription.dispatch()
+        world.pass_time()
+    assert len(worker.got) == 200
+    assert subscription._held_bytes == 0
+
+
+def test_a_message_that_ends_every_worker_becomes_a_dead_letter(world):
+    subscription = open_work(
+        world, [b"poison"], max_deliveries=2, dead_letter=parse_address("dead")
+    )
+    for _ in range(5):
+        worker = Worker()
+        subscription.join(worker)
+        world.pass_time()
+        subscription.leave(worker)
+        world.pass_time()
+    assert world.stored("dead") == [b"poison"]
+    assert subscription.lag == 0
+
+
+def test_a_cursor_ahead_of_the_log_comes_back_to_its_end(world):
+    """What was settled and not synced may be gone after a power cut; what comes then is new."""
+    state = CursorState(100, ((105, 110),), ((101, 2),))
+    assert state.before(50) == CursorState(50)
+    assert state.before(107) == CursorState(100, ((105, 107),), ((101, 2),))
+
+
+def test_state_of_any_size_is_stored(world):
+    state = StateLog(
+        world.broker.topics.get(parse_address("__hubbub_state")).partitions[0].log,
+        world.timers,
+        b"t",
+    )
+    pairs = [(b"%d" % number, b"x" * 1000) for number in range(5000)]
+    state.put(*pairs)
+    assert state.load() == dict(pairs)
+
+
+def test_a_subscription_has_a_name_of_sane_length(world):
+    topic = world.broker.create_topic(parse_address("t"))
+    with pytest.raises(InvalidSettingsError):
+        world.broker.subscriptions.open("x" * 300, topic)
+
+
+def test_a_topic_that_refuses_a_copy_refuses_only_that(world):
+    """The topic of that name decides whether a message is taken."""
+    home = world.broker.create_topic(parse_address("orders.new"))
+    world.broker.create_topic(
+        parse_address("small"),
+        settings=TopicSettings(captures=("orders.>",), max_message_bytes=200),
+    )
+    watcher = Recorder()
+    world.broker.subscribe(parse_pattern("orders.new"), watcher)
+    world.publish("orders.new", b"x" * 500)
+    world.broker.append(home.partitions[0], encode([(0, None, b"y" * 500, ())]))
+    world.publish("orders.new", b"z")
+    assert len(world.stored("orders.new")) == 3
+    assert world.stored("small") == [b"z"]
+    assert len(watcher.got) == 3
+
+
+def test_a_refusal_by_the_home_topic_leaves_no_copy_anywhere(world):
+    world.broker.create_topic(
+        parse_address("orders.new"), settings=TopicSettings(max_message_bytes=200)
+    )
+    world.broker.create_topic(parse_address("all"), settings=TopicSettings(captures=("orders.>",)))
+    watcher = Recorder()
+    world.broker.subscribe(parse_pattern("orders.new"), watcher)
+    with pytest.raises(MessageTooLargeError):
+        world.publish("orders.new", b"x" * 500)
+    assert world.stored("all") == []
+    assert watcher.got == []
+
+
+def test_partitions_are_limited_for_the_whole_broker():
+    world = World(max_partitions=10)
+    world.broker.create_topic(parse_address("a"), 6)
+    with pytest.raises(InvalidSettingsError):
+        world.broker.create_topic(parse_address("b"), 6)
+    with pytest.raises(InvalidSettingsError):
+        world.broker.topics.add_partitions(world.broker.topics.get(parse_address("a")), 12)
+
+
+def test_a_topic_whose_files_cannot_be_opened_is_no_topic(world, monkeypatch):
+    opened = world.log.open
+
+    def refuse(number, partition, settings):
+        if partition == 3:
+            raise StorageError("too many open files")
+        return opened(number, partition, settings)
+
+    monkeypatch.setattr(world.log, "open", refuse)
+    with pytest.raises(StorageError):
+        world.broker.create_topic(parse_address("t"), 5)
+    monkeypatch.undo()
+    assert world.broker.topics.get(parse_address("t")) is None
+    assert World(world.log).broker.topics.get(parse_address("t")) is None
+    assert len(world.broker.create_topic(parse_address("t"), 5).partitions) == 5
+
+
+def test_who_follows_new_topics_cannot_keep_them_from_being_made(world, caplog):
+    told = []
+    world.broker.topics.watch(lambda topic: 1 // 0)
+    world.broker.topics.watch(told.append)
+    topic = world.broker.create_topic(parse_address("t"))
+    assert told == [topic]
+    assert "ZeroDivisionError" in caplog.text

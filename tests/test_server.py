@@ -97,6 +97,29 @@ def test_a_fault_of_ours_ends_one_connection_only(caplog):
     assert "session failed" in caplog.text
 
 
+def test_a_fault_while_one_session_resumes_leaves_the_others_their_output(caplog):
+    async def test():
+        async with serving() as (listener, port, _):
+            bad_reader, bad = await asyncio.open_connection("127.0.0.1", port)
+            reader, good = await asyncio.open_connection("127.0.0.1", port)
+            bad.write(b"pause")
+            assert await bad_reader.read(5) == b"pause"
+            good.write(b"x")
+            assert await reader.read(1) == b"x"
+            broken, fine = listener.sessions
+            broken.paused = False
+            broken.resume = lambda: 1 // 0
+            broken.outbox.write(b"first")
+            fine.outbox.write(b"second")
+            assert await reader.read(6) == b"second"
+            assert await bad_reader.read() == b"first"
+            good.close()
+            bad.close()
+
+    run(test)
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_paused_session_is_not_read_from_until_there_is_room(caplog):
     async def test():
         async with serving() as (listener, port, _):

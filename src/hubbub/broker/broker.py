@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,7 @@ from hubbub.broker.subscriptions import Subscriptions
 from hubbub.broker.topics import Catalogue
 from hubbub.log.hashing import murmur2
 from hubbub.log.records import encode_messages
-from hubbub.model.errors import DeniedError, HubbubError
+from hubbub.model.errors import DeniedError, HubbubError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
     from hubbub.model.settings import TopicSettings
+
+logger = logging.getLogger(__name__)
 
 
 class Broker:
@@ -51,7 +54,7 @@ class Broker:
         self.timers = timers
         self.config = config or BrokerConfig()
         self.access: Access = access or AllowAll()
-        self.topics = Catalogue(log, timers)
+        self.topics = Catalogue(log, timers, self.config.max_partitions)
         self.observers: Router[Observer] = Router()
         state = self._internal(names.STATE).partitions[0].log
         self.identity = Identity(StateLog(state, timers, b"broker"))
@@ -86,17 +89,23 @@ class Broker:
     def publish(self, message: Message, principal: str = "") -> Publication:
         """Store the message where topics capture its address, then hand it to every observer.
 
-        Raises: DeniedError, MessageTooLargeError, StorageError (no observer got it then).
+        The topic of that name, else the first that captures the address, decides whether it is
+        taken; what it refuses nobody gets.
+
+        Raises: DeniedError, MessageTooLargeError, MissingKeyError, StorageError.
         """
         if names.is_reserved(message.address):
             raise DeniedError(f"{message.address} is a reserved name")
         self._authorise(principal, "publish", message.address)
         if message.timestamp_ms < 0:
             message = msgspec.structs.replace(message, timestamp_ms=self.timers.wall_ms)
-        stored = tuple(
-            self._store(topic, message) for topic in self.topics.capturing.route(message.address)
-        )
-        return Publication(self._deliver(message), stored)
+        topics = self.topics.capturing.route(message.address)
+        if not topics:
+            return Publication(self._deliver(message))
+        home = self.topics.get(message.address) or topics[0]
+        stored = [self._store(home, message)]
+        failure = self._store_elsewhere(home, message, stored)
+        return Publication(self._deliver(message), tuple(stored), failure)
 
     # Stored
 
@@ -111,11 +120,12 @@ class Broker:
         self._authorise(principal, "publish", topic.name)
         appended = partition.log.append(batch, self.timers.wall_ms)
         stored = [_stored(partition, appended)]
+        failure: StorageError | None = None
         if not appended.duplicate and self._others_want(topic):
             for record in self.decode(bytes(batch), partition):
-                stored += self._copies(topic, record.message)
+                failure = self._store_elsewhere(topic, record.message, stored) or failure
                 self._deliver(record.message)
-        return Publication(0, tuple(stored))
+        return Publication(0, tuple(stored), failure)
 
     def topic_for(self, address: Address) -> Topic:
         """The topic of that name, made if need be; raises as ``Catalogue.create``."""
@@ -142,8 +152,10 @@ class Broker:
 
     def close(self) -> None:
         """Write down where every subscription stands and let go of the log."""
-        self.subscriptions.store()
-        self.log.close()
+        try:
+            self.subscriptions.store()
+        finally:
+            self.log.close()
 
     def _authorise(self, principal: str, action: Action, target: Address | Pattern) -> None:
         if not self.access.may(principal, action, target):
@@ -163,13 +175,25 @@ class Broker:
         batch = encode_messages([message], topic.name)
         return _stored(partition, partition.log.append(batch, self.timers.wall_ms))
 
-    def _copies(self, home: Topic, message: Message) -> list[Stored]:
-        """Store what ``home`` already holds in the other topics that capture its address."""
-        return [
-            self._store(topic, message)
-            for topic in self.topics.capturing.route(message.address)
-            if topic is not home
-        ]
+    def _store_elsewhere(
+        self, home: Topic, message: Message, stored: list[Stored]
+    ) -> StorageError | None:
+        """Store what ``home`` holds in the other topics that capture its address.
+
+        What one of them refuses by its settings is its own affair; a disk that refuses is told to the
+        publisher when it asks whether the message is durable.
+        """
+        failure: StorageError | None = None
+        for topic in self.topics.capturing.route(message.address):
+            if topic is home:
+                continue
+            try:
+                stored.append(self._store(topic, message))
+            except StorageError as error:
+                failure = error
+            except HubbubError as error:
+                logger.warning("%s refused a message to %s: %s", topic.name, message.address, error)
+        return failure
 
     def _others_want(self, topic: Topic) -> bool:
         # A record's own address may differ from the topic's name only where the topic captures more.

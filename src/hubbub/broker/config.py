@@ -9,6 +9,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Broker-wide settings; times are seconds."""
 
     default_partitions: int = 1  # of a topic whose creator does not say
+    # Of all topics together: each costs an open file, of which a process has some thousands.
+    max_partitions: int = 4000
     auto_create: bool = True  # make a topic when a Kafka client asks for one that is not there
     # How long the first member of an empty group waits for others to come: members that start
     # together then share one rebalance, and nobody notices the wait (Kafka's default is 3 s).

@@ -17,6 +17,18 @@ class CursorState(msgspec.Struct, frozen=True, array_like=True):
     settled: tuple[tuple[int, int], ...] = ()
     attempts: tuple[tuple[int, int], ...] = ()  # (offset, deliveries so far) of what is unsettled
 
+    def before(self, end_offset: int) -> CursorState:
+        """The part below ``end_offset``: power loss may take back what was settled and not synced."""
+        return CursorState(
+            min(self.floor, end_offset),
+            tuple(
+                (first, min(after, end_offset))
+                for first, after in self.settled
+                if first < end_offset
+            ),
+            tuple((offset, n) for offset, n in self.attempts if offset < end_offset),
+        )
+
 
 class Cursor:
     """Settled offsets as a floor and a set above it, and the attempts made at the others."""

@@ -80,8 +80,15 @@ class CommittedOffsets:
 
     def delete_topic(self, topic: str) -> None:
         """Forget where all groups stand in a topic that is no more."""
-        for group, offsets in list(self._groups.items()):
-            self.delete(group, [key for key in offsets if key[0] == topic], lambda _: None)
+
+        def forget(_: Exception | None) -> None:
+            for group, offsets in list(self._groups.items()):
+                self.delete(group, [key for key in offsets if key[0] == topic], lambda _: None)
+
+        forget(None)
+        for log in self._logs:  # and what is being committed right now
+            if log.durable_offset < log.end_offset:
+                log.when_durable(log.end_offset, forget)
 
     def _write(
         self, group: str, changes: Mapping[PartitionKey, Committed | None], done: Done

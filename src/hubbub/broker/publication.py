@@ -25,10 +25,13 @@ class Publication(NamedTuple):
 
     observers: int
     stored: tuple[Stored, ...] = ()
+    failure: Exception | None = None  # of a further topic that captures the address
 
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once every append survives power loss (at once if none), or with a failure."""
-        if len(self.stored) == 1:
+        if self.failure is not None:
+            done(self.failure)
+        elif len(self.stored) == 1:
             self.stored[0].log.when_durable(self.stored[0].next_offset, done)
         elif not self.stored:
             done(None)

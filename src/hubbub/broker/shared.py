@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Unsettled messages that one subscription keeps in memory: enough to keep hundreds of consumers
 # busy, little enough that a subscription without consumers costs nothing to speak of.
 MAX_LEASED = 10_000
+# And their bytes: what is behind stays in the log until something is settled.
+MAX_HELD_BYTES = 16 * 1024 * 1024
 
 
 class SharedSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,8 +115,10 @@ class SharedSubscription:
         self._may_receive = may_receive
         self._changed = changed
         self._tails: dict[int, Tail] = {}
+        self._seen: dict[int, int] = {}  # partition -> the offset after the last record taken
+        self._held_bytes = 0  # of the records that wait, are on lease or delayed
         self._waiting: deque[Record] = deque()  # to be delivered, oldest first
-        self._delayed: dict[int, Timer] = {}
+        self._delayed: dict[int, tuple[Timer, Record]] = {}
         self._leases: dict[int, _Lease] = {}
         self._next_lease = 1
         self._consumers: deque[Consumer] = deque()  # the next to get something stands first
@@ -197,6 +201,7 @@ class SharedSubscription:
 
     def _follow(self, partition: Partition) -> None:
         cursor = self.cursors[partition.index]
+        self._seen[partition.index] = cursor.floor
         self._tails[partition.index] = Tail(
             partition, cursor.floor, self._take, self._timers, self._decode
         )
@@ -205,27 +210,44 @@ class SharedSubscription:
         """Nobody listens: the log keeps everything, so memory need not."""
         for tail in self._tails.values():
             tail.close()
-        for timer in self._delayed.values():
+        for timer, record in self._delayed.values():
             timer.cancel()
+            self._held_bytes -= _size(record)
+        for record in self._waiting:
+            self._held_bytes -= _size(record)
         self._tails.clear()
         self._delayed.clear()
         self._waiting.clear()
 
     def _take(self, record: Record) -> bool:
-        if len(self._waiting) + len(self._leases) + len(self._delayed) >= MAX_LEASED:
+        held = len(self._waiting) + len(self._leases) + len(self._delayed)
+        if held >= MAX_LEASED or (held and self._held_bytes + _size(record) > MAX_HELD_BYTES):
             return False
         cursor = self.cursors[record.partition]
-        tail = self._tails[record.partition]
-        for missing in range(tail.offset, record.offset):  # compacted away, or control records
-            cursor.settle(missing)
+        self._skip_gap(cursor, record)
         if not cursor.is_settled(record.offset):
+            self._held_bytes += _size(record)
             self._waiting.append(record)
             self.dispatch()
         return True
 
+    def _skip_gap(self, cursor: Cursor, record: Record) -> None:
+        """Settle the offsets before ``record`` that hold nothing any more, or never held a message."""
+        cursor.skip_to(self.topic.partitions[record.partition].log.start_offset)
+        seen = self._seen[record.partition]
+        if cursor.floor >= seen:
+            cursor.skip_to(record.offset)
+        else:
+            for missing in range(max(seen, cursor.floor), record.offset):
+                cursor.settle(missing)
+        self._seen[record.partition] = record.offset + 1
+
     def _dispatch(self) -> None:
         self._turn = None
         while self._waiting:
+            if self._is_exhausted(self._waiting[0]):
+                self._give_up(self._waiting.popleft())
+                continue
             consumer = self._next_consumer(self._waiting[0])
             if consumer is not None:
                 self._deliver(consumer, self._waiting.popleft())
@@ -270,13 +292,15 @@ class SharedSubscription:
         return held.record
 
     def _again(self, record: Record, delay: float) -> None:
-        attempts = self.cursors[record.partition].attempts(record.offset)
-        if self.settings.max_deliveries and attempts >= self.settings.max_deliveries:
-            self._give_up(record)
-        elif delay > 0:
+        if delay > 0 and not self._is_exhausted(record):
             self._delay(record, delay)
         else:
             self._waiting.append(record)
+
+    def _is_exhausted(self, record: Record) -> bool:
+        """Whether the record was delivered as often as it may be, however each delivery ended."""
+        attempts = self.cursors[record.partition].attempts(record.offset)
+        return 0 < self.settings.max_deliveries <= attempts
 
     def _delay(self, record: Record, delay: float) -> None:
         key = self._next_lease
@@ -287,7 +311,7 @@ class SharedSubscription:
             self._waiting.append(record)
             self.dispatch()
 
-        self._delayed[key] = self._timers.after(delay, due)
+        self._delayed[key] = self._timers.after(delay, due), record
 
     def _give_up(self, record: Record) -> None:
         target = self.settings.dead_letter
@@ -304,5 +328,11 @@ class SharedSubscription:
         self._dead_letter(target, record.message, self.name, stored)
 
     def _settle(self, record: Record) -> None:
+        self._held_bytes -= _size(record)
         self.cursors[record.partition].settle(record.offset)
         self._changed(self, record.partition)
+
+
+def _size(record: Record) -> int:
+    message = record.message
+    return len(message.value or b"") + len(message.key or b"")

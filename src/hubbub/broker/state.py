@@ -20,6 +20,10 @@ STATE_SETTINGS = TopicSettings(
 )
 
 
+# A fraction of the largest batch that the topic takes, however much is stored at once.
+BATCH_BYTES = 256 * 1024
+
+
 class StateLog:
     """A partition read as a table, or as several whose keys begin with their names.
 
@@ -46,10 +50,21 @@ class StateLog:
         return table
 
     def put(self, *pairs: tuple[bytes, bytes | None]) -> None:
-        """Set keys together, or forget those whose value is None. Raises StorageError."""
+        """Set keys, or forget those whose value is None; together up to ``BATCH_BYTES``.
+
+        Raises: StorageError.
+        """
         now = self._timers.wall_ms
-        records = [(now, self._prefix + key, value, ()) for key, value in pairs]
-        self._log.append(batch.encode(records), now)
+        records: list[batch.RecordParts] = []
+        size = 0
+        for key, value in pairs:
+            records.append((now, self._prefix + key, value, ()))
+            size += len(key) + len(value or b"")
+            if size >= BATCH_BYTES:
+                self._log.append(batch.encode(records), now)
+                records, size = [], 0
+        if records:
+            self._log.append(batch.encode(records), now)
 
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once every change made so far survives power loss, or with the failure."""

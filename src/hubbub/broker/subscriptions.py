@@ -10,7 +10,7 @@ import msgspec
 from hubbub.broker.cursor import CursorState
 from hubbub.broker.shared import SharedSettings, SharedSubscription
 from hubbub.broker.tail import start_offset
-from hubbub.model.errors import StorageError
+from hubbub.model.errors import InvalidSettingsError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hubbub.broker.topics import Catalogue, Topic
     from hubbub.model.address import Address
 
+# The name is part of every cursor's key; Kafka's and AMQP's names end here, too.
+MAX_NAME_BYTES = 255
 # How often a cursor that cannot be stored (a full disk) is tried again, in seconds.
 _STORE_AGAIN_AFTER = 1.0
 
@@ -84,6 +86,8 @@ class Subscriptions:
                 self._state.put((msgspec.json.encode(key), msgspec.json.encode(settings)))
                 found.settings = settings
             return found
+        if len(name.encode()) > MAX_NAME_BYTES:
+            raise InvalidSettingsError(f"a subscription's name has at most {MAX_NAME_BYTES} bytes")
         settings = settings or SharedSettings()
         self._state.put((msgspec.json.encode(key), msgspec.json.encode(settings)))
         subscription = self._make(key, topic, settings)
@@ -137,6 +141,8 @@ class Subscriptions:
         return subscription
 
     def _changed(self, subscription: SharedSubscription, partition: int) -> None:
+        if SettingsKey(subscription.name, subscription.topic.id) not in self._subscriptions:
+            return  # deleted while a dead letter was on its way
         key = CursorKey(subscription.name, subscription.topic.id, partition)
         self._dirty[key] = subscription
         if self._turn is None:
@@ -169,4 +175,5 @@ class Subscriptions:
             for partition in subscription.topic.partitions:
                 place = CursorKey(subscription.name, subscription.topic.id, partition.index)
                 fresh = CursorState(partition.log.start_offset)
-                subscription.open(partition.index, cursors.get(place, fresh))
+                state = cursors.get(place, fresh).before(partition.log.end_offset)
+                subscription.open(partition.index, state)

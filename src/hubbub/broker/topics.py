@@ -19,6 +19,7 @@ from hubbub.model.errors import (
     InvalidSettingsError,
     TopicExistsError,
 )
+from hubbub.model.faults import contain
 from hubbub.model.pattern import Exact, parse_pattern
 from hubbub.model.settings import TopicSettings
 
@@ -73,8 +74,9 @@ class Topic:
 class Catalogue:
     """All topics. A change is in the log before it is in effect, and durable with the next sync."""
 
-    def __init__(self, log: Log, timers: Timers) -> None:
+    def __init__(self, log: Log, timers: Timers, max_partitions: int = MAX_PARTITIONS) -> None:
         self._log = log
+        self._max_partitions = max_partitions
         self._timers = timers
         self._topics: dict[Address, Topic] = {}
         self._by_id: dict[uuid.UUID, Topic] = {}
@@ -123,14 +125,21 @@ class Catalogue:
         _check_partitions(partitions)
         settings = settings or TopicSettings()
         check_captures(settings)
-        number = self._next_number
+        self._check_room(partitions)
+        number, self._next_number = self._next_number, self._next_number + 1
         entry = TopicEntry(number, uuid.uuid4(), partitions, settings, self._timers.wall_ms)
-        self._state.put(
-            (name.encode(), msgspec.json.encode(entry)),
-            (_NEXT_NUMBER_KEY, msgspec.json.encode(number + 1)),
-        )
-        self._next_number = number + 1
-        topic = self._add(name, entry)
+        topic = Topic(name, entry)
+        try:
+            # First what may fail for want of files or space, then the entry that makes it a topic.
+            self._open_partitions(topic, partitions)
+            self._state.put(
+                (name.encode(), msgspec.json.encode(entry)),
+                (_NEXT_NUMBER_KEY, msgspec.json.encode(self._next_number)),
+            )
+        except HubbubError:
+            self._log.remove(number)
+            raise
+        self._register(topic)
         self._tell(topic)
         return topic
 
@@ -150,8 +159,14 @@ class Catalogue:
         _check_partitions(total)
         if total <= len(topic.partitions):
             raise InvalidSettingsError(f"{topic.name} has {len(topic.partitions)} partitions")
-        self._save_entry(topic, msgspec.structs.replace(topic.entry, partitions=total))
-        self._open_partitions(topic, total)
+        self._check_room(total - len(topic.partitions))
+        before = len(topic.partitions)
+        try:
+            self._open_partitions(topic, total)
+            self._save_entry(topic, topic.entry)
+        except HubbubError:
+            del topic.partitions[before:]  # their empty files are used when it is tried again
+            raise
         self._tell(topic)
 
     def change(self, topic: Topic, settings: TopicSettings) -> None:
@@ -176,16 +191,23 @@ class Catalogue:
         if stored_next is not None:
             self._next_number = msgspec.json.decode(stored_next, type=int)
         for key, value in entries.items():
-            self._add(Address(key.decode()), msgspec.json.decode(value, type=TopicEntry))
+            entry = msgspec.json.decode(value, type=TopicEntry)
+            topic = Topic(Address(key.decode()), entry)
+            self._open_partitions(topic, entry.partitions)
+            self._register(topic)
 
-    def _add(self, name: Address, entry: TopicEntry) -> Topic:
-        topic = Topic(name, entry)
-        self._open_partitions(topic, entry.partitions)
-        self._topics[name] = topic
+    def _register(self, topic: Topic) -> None:
+        self._topics[topic.name] = topic
         self._by_id[topic.id] = topic
         for pattern in topic.captures():
             self.capturing.add(pattern, topic)
-        return topic
+
+    def _check_room(self, more: int) -> None:
+        total = sum(len(topic.partitions) for topic in self)
+        if total + more > self._max_partitions:
+            raise InvalidSettingsError(
+                f"the broker has {total} of at most {self._max_partitions} partitions"
+            )
 
     def _open_partitions(self, topic: Topic, total: int) -> None:
         for index in range(len(topic.partitions), total):
@@ -194,7 +216,7 @@ class Catalogue:
 
     def _tell(self, topic: Topic) -> None:
         for call in tuple(self._watchers):
-            call(topic)
+            contain(call, topic)
 
     def _save_entry(self, topic: Topic, entry: TopicEntry) -> None:
         self._state.put((topic.name.encode(), msgspec.json.encode(entry)))

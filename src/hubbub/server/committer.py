@@ -23,16 +23,18 @@ class Committer:
         self._turn = turn
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hubbub-commit")
         self._busy = False
-        self._idle: list[asyncio.Future[None]] = []
+        self._ended: list[asyncio.Future[None]] = []  # resolved when a sync ends
         log.on_dirty = self._wake
         self._wake()  # what was appended while the broker started
 
     async def drain(self) -> None:
         """Return once everything appended so far is durable, or has failed."""
-        while self._busy:
-            waiter = self._loop.create_future()
-            self._idle.append(waiter)
-            await waiter
+        # The sync under way may have begun before the last append; the one after it has not.
+        for _ in range(2):
+            if self._busy:
+                waiter = self._loop.create_future()
+                self._ended.append(waiter)
+                await waiter
 
     def close(self) -> None:
         """End the thread."""
@@ -48,10 +50,7 @@ class Committer:
         sync = self._log.begin_sync()
         if sync is None:
             self._busy = False
-            for waiter in self._idle:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._idle.clear()
+            self._tell_ended()
             return
         self._thread.submit(self._run, sync)
 
@@ -64,4 +63,11 @@ class Committer:
     def _finish(self, sync: Sync) -> None:
         self._turn.begin()
         contain(sync.finish)
+        self._tell_ended()
         self._loop.call_soon(self._start)
+
+    def _tell_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        for waiter in ended:
+            if not waiter.done():
+                waiter.set_result(None)

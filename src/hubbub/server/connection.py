@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, ParamSpec, Protocol, cast
 
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer, Session
 from hubbub.model.faults import contain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hubbub.server.turn import Turn
+
+P = ParamSpec("P")
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +58,7 @@ class Connection(asyncio.Protocol):
         if self._session is None or self._outbox.closing or self._outbox.aborted:
             return
         self._turn.begin()
-        try:
-            self._session.receive(data)
-        except Exception:
-            # A session never raises for what a client may send: this is a fault of ours, and it
-            # may end this connection only.
-            logger.exception("%s: session failed", self._listener.name)
-            self._outbox.close()
+        self._call(self._session.receive, data)
         if self._session.paused:
             self._pause_reading()
 
@@ -149,4 +147,12 @@ class Connection(asyncio.Protocol):
         ):
             self._read_paused = False
             self._transport.resume_reading()
-            self._session.resume()
+            self._call(self._session.resume)
+
+    def _call(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """A step of the session; one that raises is a fault of ours and ends this connection only."""
+        try:
+            step(*args, **kwargs)
+        except Exception:
+            logger.exception("%s: session failed", self._listener.name)
+            self._outbox.close()

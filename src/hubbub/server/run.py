@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -23,7 +25,16 @@ def run(
 
     ``ready`` is told once what each listener is bound to. Raises what ``Server.start`` raises.
     """
+    _allow_many_files()
     _run_loop(_serve(config, sockets, ready))
+
+
+def _allow_many_files() -> None:
+    """Each connection and each partition is an open file; the soft limit is for programs that select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS says "unlimited" and means less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(

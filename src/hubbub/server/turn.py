@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from hubbub.model.faults import contain
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -45,7 +47,7 @@ class Turn:
         self._ending = False
         ready, self._ready = self._ready, {}
         for connection in ready:
-            connection.flush()
+            contain(connection.flush)
         self._set_alarm()
 
     def _set_alarm(self) -> None:
