@@ -36,6 +36,7 @@ class SimulatedDisk(FileSystem):
         self._durable_names = dict(self._names)
         self._pending: list[tuple[str, Node | None, str | None]] = []  # (new, node, old name)
         self._handles: dict[int, Node] = {}
+        self._directories: dict[int, Path] = {}  # those of the handles that are open on one
         self._next_handle = 3
         self._locked: dict[int, str] = {}
         self.free = 1 << 40
@@ -153,6 +154,7 @@ class SimulatedDisk(FileSystem):
 
     def close(self, handle: int) -> None:
         del self._handles[handle]
+        self._directories.pop(handle, None)
         self._locked.pop(handle, None)
 
     def append(self, handle: int, data: bytes) -> None:
@@ -211,7 +213,15 @@ class SimulatedDisk(FileSystem):
             raise OSError(errno.ENOTEMPTY, "not empty", str(path))
         self._change(str(path), None, str(path))
 
-    def sync_directory(self, path: Path) -> None:
+    def open_directory(self, path: Path) -> int:
+        self._call("open_directory")
+        self._next_handle += 1
+        self._handles[self._next_handle] = Node()
+        self._directories[self._next_handle] = path
+        return self._next_handle
+
+    def sync_names(self, handle: int) -> None:
+        path = self._directories[handle]
         self._call("sync_directory")
         if self.lies:
             return

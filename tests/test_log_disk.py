@@ -47,6 +47,11 @@ def fill(log, count, size=200, number=1):
     return partition
 
 
+def clean(partition, now_ms=0):
+    while partition.clean(now_ms):
+        pass
+
+
 def readable(partition):
     return [record.offset for record in read_all(partition)]
 
@@ -148,7 +153,7 @@ def test_compacted_segments_are_merged_and_found_again(tmp_path):
         for index in range(40):
             partition.append(batch.encode([(0, b"%d" % (index % 2), b"x" * 200, ())]), 0)
         commit(log)
-        partition.clean(0)
+        clean(partition)
     assert len(segment_files(tmp_path)) < 20
     expected = readable(partition)
     assert len(expected) < 10
@@ -359,6 +364,150 @@ def test_a_full_disk_refuses_appends_until_there_is_space_again(code):
     assert readable(again.open(1, 0, SETTINGS)) == [0, 1, 2, 3]
 
 
+# --- faults of our own, and what the process runs out of ---------------------------------------
+
+
+def test_a_sync_that_does_not_end_well_acknowledges_nothing_and_spares_the_others(monkeypatch):
+    disk = SimulatedDisk()
+    log = DiskLog(DIRECTORY, disk)
+    partition, other = fill(log, 3), fill(log, 3, number=2)
+    answers = []
+    for each in (partition, other):
+        each.append(one(), 0)
+        each.when_durable(4, answers.append)
+    sync_file, faults = disk.sync, [MemoryError()]
+
+    def sync(handle):
+        if faults:
+            raise faults.pop()
+        sync_file(handle)
+
+    monkeypatch.setattr(disk, "sync", sync)
+    commit(log)
+    assert [type(answer) for answer in answers] == [StorageError, type(None)]
+    assert (partition.durable_offset, other.durable_offset) == (3, 4)
+
+
+def test_a_sync_that_never_ran_acknowledges_nothing():
+    log = DiskLog(DIRECTORY, SimulatedDisk())
+    partition = fill(log, 3)
+    partition.append(one(), 0)
+    log.begin_sync().finish()
+    assert partition.durable_offset == 3
+
+
+def test_a_fault_at_the_end_of_one_partitions_sync_spares_the_others(monkeypatch):
+    log = DiskLog(DIRECTORY, SimulatedDisk())
+    partition, other = fill(log, 3), fill(log, 3, number=2)
+    for each in (partition, other):
+        each.append(one(), 0)
+    monkeypatch.setattr(partition, "finish_sync", lambda _: 1 // 0)
+    commit(log)
+    assert (partition.durable_offset, other.durable_offset) == (3, 4)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE])
+@pytest.mark.parametrize("kind", ["open", "open_directory"])
+def test_a_roll_without_a_descriptor_refuses_one_append_only(kind, code):
+    disk = SimulatedDisk()
+    log = DiskLog(DIRECTORY, disk)
+    partition = fill(log, 1)
+    disk.fail(kind, 1, code)
+    with pytest.raises(StorageError, match="too many open files"):
+        partition.append(one(b"x" * 900), 0)
+    assert partition.append(one(b"x" * 900), 0).base_offset == 1
+    disk.fail(kind, 1, code, 10**6)  # a sync needs none that it does not have
+    commit(log)
+    assert readable(partition) == [0, 1]
+    disk.heal()
+    log.close()
+    assert disk.open_handles == 0
+
+
+def test_a_topic_that_could_not_be_opened_whole_lets_go_of_every_descriptor():
+    counting = SimulatedDisk()
+    log = DiskLog(DIRECTORY, counting)
+    for index in range(5):
+        log.open(1, index, SETTINGS)
+    for kind in ("open", "overwrite", "sync", "sync_directory"):
+        for nth in range(1, counting.calls[kind]):
+            disk = SimulatedDisk()
+            log = DiskLog(DIRECTORY, disk)
+            before = disk.open_handles
+            disk.fail(kind, nth, errno.EMFILE)
+            with suppress(StorageError):
+                for index in range(5):
+                    log.open(1, index, SETTINGS)
+            log.remove(1)
+            assert disk.open_handles == before, (kind, nth)
+
+
+# --- compaction in steps, and what a crash left ------------------------------------------------
+
+COMPACT = TopicSettings(segment_bytes=1000, compact=True, delete_old=False)
+
+
+def compactable(disk):
+    log = DiskLog(DIRECTORY, disk)
+    partition = log.open(1, 0, COMPACT)
+    for index in range(40):
+        partition.append(batch.encode([(0, b"%d" % (index % 2), b"x" * 200, ())]), 0)
+    commit(log)
+    return partition
+
+
+def test_one_call_rewrites_one_group_of_segments():
+    disk = SimulatedDisk()
+    partition = compactable(disk)
+    closed = len(partition.segments) - 1
+    renames, calls = [], 0
+    while True:
+        before = disk.calls["rename"]
+        goes_on = partition.clean(0)
+        renames.append(disk.calls["rename"] - before)
+        calls += 1
+        if not goes_on:
+            break
+    assert calls > closed / 2
+    assert max(renames) <= 2  # a segment and its index
+    assert len(readable(partition)) < 10
+    assert not partition.clean(0)
+
+
+def test_compaction_goes_on_when_segments_are_dropped_meanwhile():
+    partition = compactable(SimulatedDisk())
+    assert partition.clean(0)
+    partition.settings = TopicSettings(segment_bytes=1000, compact=True, retention_bytes=3000)
+    clean(partition)
+    found = readable(partition)
+    assert found == sorted(found)
+    assert found[-1] == 39
+
+
+def test_a_rewrite_without_space_leaves_no_temporary_file():
+    disk = SimulatedDisk()
+    partition = compactable(disk)
+    before = readable(partition)
+    disk.fail("append", 1, errno.ENOSPC, 10**6)
+    assert not partition.clean(0)
+    assert not [name for name in disk.names(DIRECTORY / "topics/1/0") if name.endswith(".tmp")]
+    assert readable(partition) == before
+
+
+def test_what_no_catalogue_knows_is_deleted_and_what_is_not_ours_is_not(tmp_path):
+    log = DiskLog(tmp_path)
+    for number in (0, 1, 2, 3, 4):
+        fill(log, 1, number=number)
+    log.close()
+    (tmp_path / "topics" / "notes").mkdir()
+    log = DiskLog(tmp_path)
+    log.open(0, 0, SETTINGS)  # in use, whoever forgot to name it
+    log.retain([])
+    log.retain({2, 3})
+    left = sorted(path.name for path in (tmp_path / "topics").iterdir())
+    assert left == ["0", "2", "3", "4", "notes"]
+
+
 # --- a failing disk ---------------------------------------------------------------------------
 
 
@@ -412,7 +561,17 @@ def test_what_failed_to_sync_is_never_synced_again():
     assert disk.calls["sync"] == before
 
 
-KINDS = ["open", "append", "sync", "sync_directory", "overwrite", "rename", "unlink", "truncate"]
+KINDS = [
+    "open",
+    "open_directory",
+    "append",
+    "sync",
+    "sync_directory",
+    "overwrite",
+    "rename",
+    "unlink",
+    "truncate",
+]
 
 
 def script(disk, acknowledged):

@@ -43,6 +43,11 @@ def commit(log):
         sync.finish()
 
 
+def clean(partition, now_ms):
+    while partition.clean(now_ms):
+        pass
+
+
 def filled(log, count=5, settings=EACH, **fields):
     partition = log.open(1, 0, settings)
     for index in range(count):
@@ -233,7 +238,7 @@ def test_compaction_keeps_the_last_record_of_each_key_where_it_was(log):
     ):
         partition.append(one(value, key, time=index), index)
     commit(log)
-    partition.clean(10)
+    clean(partition, 10)
     assert [(r.offset, r.key, r.value) for r in read_all(partition)] == [
         (2, b"a", b"3"),
         (3, b"c", None),
@@ -253,7 +258,7 @@ def test_a_tombstone_goes_after_its_time(log):
     for index in range(2, 5):
         partition.append(one(b"v", b"b", time=index), index)
     commit(log)
-    partition.clean(200)
+    clean(partition, 200)
     assert [r.key for r in read_all(partition)] == [b"b", b"b"]
 
 
@@ -264,7 +269,7 @@ def test_transactional_and_control_batches_are_not_compacted(log):
     for _ in range(3):
         partition.append(one(b"2", b"a"), 0)
     commit(log)
-    partition.clean(0)
+    clean(partition, 0)
     stored = b"".join(partition.read(offset, 1) for offset in (0, 1))
     assert [info.base_offset for info in batch.scan(stored)] == [0, 1]
 
@@ -304,3 +309,9 @@ def test_partitions_of_a_topic_are_apart(log):
         log.open(1, partition, EACH).append(many(partition + 1), 0)
     assert [log.open(1, index, EACH).end_offset for index in range(3)] == [1, 2, 3]
     assert sorted(log.sizes(1)) == [0, 1, 2]
+
+
+def test_what_is_open_stays_when_leftovers_are_forgotten(log):
+    filled(log)
+    log.retain({2})
+    assert log.open(1, 0, EACH).end_offset == 5

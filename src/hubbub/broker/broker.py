@@ -229,12 +229,14 @@ class Broker:
         self._clean_next([part.log for topic in self.topics for part in topic.partitions])
 
     def _clean_next(self, logs: list[PartitionLog]) -> None:
-        """One partition a turn: compaction reads and writes, and the others have work to do."""
+        """One step a turn: compaction reads and writes, and the others have work to do."""
         if not logs:
             self.timers.after(self.config.cleaning_interval, self._clean)
             return
         self.timers.after(0, lambda: self._clean_next(logs))
-        logs.pop().clean(self.timers.wall_ms)
+        log = logs.pop()
+        if log.clean(self.timers.wall_ms):
+            logs.append(log)
 
 
 def _stored(partition: Partition, appended: Appended) -> Stored:

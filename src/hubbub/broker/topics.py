@@ -195,6 +195,7 @@ class Catalogue:
             topic = Topic(Address(key.decode()), entry)
             self._open_partitions(topic, entry.partitions)
             self._register(topic)
+        self._log.retain({_CATALOGUE_NUMBER, *(topic.number for topic in self)})
 
     def _register(self, topic: Topic) -> None:
         self._topics[topic.name] = topic

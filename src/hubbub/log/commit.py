@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hubbub.model.faults import contain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,18 +22,19 @@ class PartitionSync:
         segments: list[Segment],
         reached: int,
         *,
-        names_changed: bool,
+        names: int | None,
         start: int | None,
         indexes: dict[int, bytes],
     ) -> None:
         self.reached = reached  # the end of what this makes durable
         self.start = start  # to store, None if it is stored
-        self.failure: OSError | None = None
+        # Whatever ends ``run`` early, nothing counts as durable before its last line.
+        self.failure: OSError | None = OSError("not synced")
         self.start_failure: OSError | None = None
         self._directory = directory
         self._segments = segments
         self._handles = [segment.begin_sync() for segment in segments]
-        self._names_changed = names_changed
+        self._names = names  # the directory's handle, if a name in it is new
         self._indexes = indexes
 
     def run(self) -> None:
@@ -40,18 +43,21 @@ class PartitionSync:
         try:
             for handle in self._handles:
                 directory.filesystem.sync(handle)
-            if self._names_changed:
-                directory.sync()
+            if self._names is not None:
+                directory.filesystem.sync_names(self._names)
         except OSError as error:
             self.failure = error
             return
         self._store_start()
         self._note()
+        self.failure = None
 
     def finish(self) -> None:
         """Let go of the files, in the partition's own thread."""
         for segment in self._segments:
-            segment.end_sync()
+            contain(segment.end_sync)
+        if self._names is not None:
+            self._directory.filesystem.close(self._names)
 
     def _store_start(self) -> None:
         if self.start is not None:
@@ -79,10 +85,10 @@ class DiskSync:
     def run(self) -> None:
         """See ``Sync.run``."""
         for sync, _ in self._parts:
-            sync.run()
+            contain(sync.run)  # what it raised, it has failed with
 
     def finish(self) -> None:
         """See ``Sync.finish``."""
         for sync, done in self._parts:
-            sync.finish()
-            done(sync)
+            contain(sync.finish)
+            contain(done, sync)

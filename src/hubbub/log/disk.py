@@ -17,7 +17,7 @@ from hubbub.log.partition import DiskPartition
 from hubbub.model.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from hubbub.log.damage import Damage
@@ -92,6 +92,16 @@ class DiskLog:
             self._files.rename(path, deleted)
             self._files.sync_directory(self._topics_path)
             self._delete(deleted)
+
+    def retain(self, numbers: Collection[int]) -> None:
+        """See ``Log.retain``. What the disk refuses to delete is deleted by a later start."""
+        newest = max(numbers, default=0)
+        with suppress(OSError):
+            for name in self._files.names(self._topics_path):
+                # Only what this engine has named, and nothing newer than the caller knows of.
+                number = int(name) if name.isascii() and name.isdigit() else newest
+                if number < newest and number not in numbers and number not in self._topics:
+                    self.remove(number)
 
     def begin_sync(self) -> Sync | None:
         """See ``Log.begin_sync``."""

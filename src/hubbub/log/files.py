@@ -107,11 +107,19 @@ class FileSystem:
 
     def sync_directory(self, path: Path) -> None:
         """Return when the names in the directory are on the disk."""
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = self.open_directory(path)
         try:
-            os.fsync(handle)
+            self.sync_names(handle)
         finally:
-            os.close(handle)
+            self.close(handle)
+
+    def open_directory(self, path: Path) -> int:
+        """Open for ``sync_names``."""
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def sync_names(self, handle: int) -> None:
+        """As ``sync_directory``, which may find no descriptor free."""
+        os.fsync(handle)
 
     def free_space(self, path: Path) -> int:
         """Bytes that this process could still write where ``path`` is."""

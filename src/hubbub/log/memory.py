@@ -15,7 +15,7 @@ from hubbub.model.errors import OffsetOutOfRangeError
 from hubbub.model.settings import FOREVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from hubbub.log.batch import BatchInfo
     from hubbub.model.settings import TopicSettings
@@ -98,13 +98,14 @@ class MemoryPartition:
         self._forget(bisect_right(self._next_offsets, offset))
         self.start_offset = offset
 
-    def clean(self, now_ms: int) -> None:
-        """See ``PartitionLog.clean``."""
+    def clean(self, now_ms: int) -> bool:
+        """See ``PartitionLog.clean``; here all is done at once."""
         self._producers.expire(now_ms)
         if self.settings.delete_old:
             self._retain(now_ms)
         if self.settings.compact:
             self._compact(now_ms)
+        return False
 
     def _retain(self, now_ms: int) -> None:
         settings = self.settings
@@ -164,6 +165,9 @@ class MemoryLog:
     def remove(self, number: int) -> None:
         """See ``Log.remove``."""
         self._topics.pop(number, None)
+
+    def retain(self, numbers: Collection[int]) -> None:
+        """See ``Log.retain``: a crash leaves nothing here."""
 
     def begin_sync(self) -> Sync | None:
         """There is never anything to sync."""

@@ -26,17 +26,21 @@ from hubbub.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from hubbub.log.batch import BatchInfo
     from hubbub.log.directory import PartitionDirectory
     from hubbub.model.settings import TopicSettings
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 
 # After the disk was full, appends wait for this much space: below it they would soon fail again, and
 # what little is there is better left to offsets and other small state.
 RESERVE_BYTES = 16 * 1024 * 1024
+
+# A step of compaction reads so much for its keys, so that others get their turn soon.
+_STEP_BYTES = 64 * 1024 * 1024
 
 # A search by time reads little: the index has brought it close.
 _SEARCH_BYTES = 64 * 1024
@@ -63,10 +67,11 @@ class DiskPartition:
         self._failure: StorageError | None = None
         self._full = False
         self._unsynced: dict[Segment, None] = {}
-        self._names_changed = False
+        self._names: int | None = None  # the directory's handle, once a name in it is new
         self._start_changed = False
         self._indexes: dict[int, bytes] = {}  # of segments rolled since the last sync
         self._compacted_to = 0
+        self._compaction: Iterator[bool] | None = None  # the pass under way
 
     @property
     def size(self) -> int:
@@ -77,7 +82,7 @@ class DiskPartition:
     def is_unsynced(self) -> bool:
         """Whether a sync would find something to do; what failed is never synced again."""
         return self._failure is None and bool(
-            self._unsynced or self._names_changed or self._start_changed
+            self._unsynced or self._names is not None or self._start_changed
         )
 
     # --- appending ----------------------------------------------------------------------------
@@ -120,6 +125,9 @@ class DiskPartition:
 
     def _roll(self) -> Segment:
         """Begin a new segment; the one before is synced in any mode, which its index relies on."""
+        # Both handles before any change: a sync must not be what finds no descriptor free.
+        if self._names is None:
+            self._names = self._directory.filesystem.open_directory(self._directory.path)
         fresh = Segment(self._directory, self.end_offset)
         fresh.open()
         before = self.segments[-1]
@@ -128,12 +136,13 @@ class DiskPartition:
         self._unsynced[before] = None
         self.segments.append(fresh)
         self._unsynced[fresh] = None
-        self._names_changed = True
         self._on_dirty(self)
         return fresh
 
     def _refusal(self, error: OSError) -> StorageError:
         """What an append that failed means for the partition."""
+        if error.errno in _NO_DESCRIPTOR:  # a roll was refused, and nothing was written
+            return StorageError("too many open files")
         if error.errno in _FULL:
             try:
                 self.segments[-1].cut()
@@ -158,12 +167,13 @@ class DiskPartition:
             self._directory,
             list(self._unsynced),
             self.end_offset,
-            names_changed=self._names_changed,
+            names=self._names,
             start=self.start_offset if self._start_changed else None,
             indexes=self._indexes,
         )
         self._unsynced = {}
-        self._names_changed = self._start_changed = False
+        self._names = None
+        self._start_changed = False
         self._indexes = {}
         return sync
 
@@ -259,10 +269,11 @@ class DiskPartition:
             self._start_changed = True
             self._on_dirty(self)
 
-    def clean(self, now_ms: int) -> None:
+    def clean(self, now_ms: int) -> bool:
         """See ``PartitionLog.clean``. What the disk refuses waits for the next time."""
         if self._failure is not None:
-            return
+            self._compaction = None
+            return False
         self._producers.expire(now_ms)
         with suppress(OSError):
             if not self._start_changed:  # and so stored
@@ -270,7 +281,9 @@ class DiskPartition:
             if self.settings.delete_old:
                 self._retain(now_ms)
             if self.settings.compact:
-                self._compact(now_ms)
+                return self._compact(now_ms)
+        self._compaction = None
+        return False
 
     def _retain(self, now_ms: int) -> None:
         active = self.segments[-1]
@@ -283,7 +296,7 @@ class DiskPartition:
 
     def _drop(self, segments: list[Segment]) -> None:
         """Delete the oldest segments."""
-        if segments and self._names_changed:
+        if segments and self._names is not None:
             # What follows them must be found before they are gone: it holds the end offset.
             self._directory.sync()
         for segment in segments:
@@ -296,7 +309,17 @@ class DiskPartition:
             # One by one, so that a crash leaves no gap.
             self._directory.sync()
 
-    def _compact(self, now_ms: int) -> None:
+    def _compact(self, now_ms: int) -> bool:
+        """Go one step further in the pass under way, or in a new one."""
+        if self._compaction is None:
+            self._compaction = self._compaction_pass(now_ms)
+        goes_on = next(self._compaction, False)
+        if not goes_on:
+            self._compaction = None
+        return goes_on
+
+    def _compaction_pass(self, now_ms: int) -> Iterator[bool]:
+        """Yield true after each step; between them segments may be appended and dropped."""
         closed = [
             segment
             for segment in self.segments[:-1]
@@ -309,12 +332,20 @@ class DiskPartition:
             return
         with suppress(CorruptBatchError):  # what is damaged stays as it is
             compaction = Compaction(now_ms, self.settings.delete_retention_ms)
+            seen = 0
             for segment in closed:
                 for data, info in segment.each_batch():
                     compaction.note(data, info)
-            for group in rewriting.groups(closed, self.settings.segment_bytes):
-                at = self.segments.index(group[0])
-                self.segments[at : at + len(group)] = [rewriting.rewrite(group, compaction)]
+                    seen += len(data)
+                    if seen >= _STEP_BYTES:
+                        seen = 0
+                        yield True
+            for planned in rewriting.groups(closed, self.settings.segment_bytes):
+                group = [segment for segment in planned if segment in self.segments]
+                if group:
+                    at = self.segments.index(group[0])
+                    self.segments[at : at + len(group)] = [rewriting.rewrite(group, compaction)]
+                    yield True
         self._compacted_to = closed[-1].next_offset
 
     # --- the end ------------------------------------------------------------------------------
@@ -327,12 +358,17 @@ class DiskPartition:
                 self._directory.write_index(
                     active.base_offset, active.index.encode(self._producers.snapshot())
                 )
-        for segment in self.segments:
-            segment.close()
+        self._close_files()
 
     def abandon(self) -> None:
         """The topic is gone: nobody waits any longer, and nothing can be appended."""
         self._failure = StorageError("the topic was deleted")
         self._waiting.failed(UnknownTopicError("the topic was deleted"))
+        self._close_files()
+
+    def _close_files(self) -> None:
         for segment in self.segments:
             segment.close()
+        if self._names is not None:
+            self._directory.filesystem.close(self._names)
+            self._names = None

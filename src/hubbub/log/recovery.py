@@ -31,7 +31,12 @@ class Recovered(NamedTuple):
 
 def recover(directory: PartitionDirectory) -> Recovered:
     """Read the partition, mend its end and make what is there durable. Raises OSError."""
-    return _Recovery(directory).run()
+    recovery = _Recovery(directory)
+    try:
+        return recovery.run()
+    except BaseException:
+        recovery.close()
+        raise
 
 
 class _Recovery:
@@ -70,6 +75,11 @@ class _Recovery:
         self._finish()
         start = max(self._start, self._segments[0].base_offset)
         return Recovered(self._segments, start, self._producers)
+
+    def close(self) -> None:
+        """Let go of what is open: the partition cannot be used."""
+        for segment in self._segments:
+            segment.close()
 
     def _load(self, segment: Segment) -> bytes | None:
         producers = segment.load_index(segment.file_size())

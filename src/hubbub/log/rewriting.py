@@ -13,6 +13,7 @@ from hubbub.log.batch import scan
 from hubbub.log.files import TEMPORARY_SUFFIX, read_file
 from hubbub.log.index import SegmentIndex, decode_index
 from hubbub.log.segment import Segment
+from hubbub.model.errors import CorruptBatchError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,15 +48,20 @@ def rewrite(group: list[Segment], compaction: Compaction) -> Segment:
         return first
     directory = first.directory
     temporary = first.path.with_name(first.path.name + TEMPORARY_SUFFIX)
-    index = _write(group, compaction, temporary)
-    if len(group) == 1 and index.size == first.size:
-        directory.filesystem.unlink(temporary)
-        return first
-    producers = _producers_of(last)
-    # An index must never meet a segment that it was not made for.
-    directory.filesystem.unlink(directory.index_path(first.base_offset))
-    directory.sync()
-    directory.filesystem.rename(temporary, first.path)
+    try:
+        index = _write(group, compaction, temporary)
+        if len(group) == 1 and index.size == first.size:
+            directory.filesystem.unlink(temporary)
+            return first
+        producers = _producers_of(last)
+        # An index must never meet a segment that it was not made for.
+        directory.filesystem.unlink(directory.index_path(first.base_offset))
+        directory.sync()
+        directory.filesystem.rename(temporary, first.path)
+    except (OSError, CorruptBatchError):
+        with suppress(OSError):  # a full disk needs the space now, not at the next start
+            directory.filesystem.unlink(temporary)
+        raise
     with suppress(OSError):  # from here on the new segment is the truth, whatever fails
         directory.sync()
         for segment in reversed(group[1:]):

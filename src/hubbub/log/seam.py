@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from hubbub.model.settings import TopicSettings
 
@@ -72,8 +72,11 @@ class PartitionLog(Protocol):
     def truncate_before(self, offset: int) -> None:
         """Forget records before ``offset`` (Kafka's DeleteRecords); durable with the next sync."""
 
-    def clean(self, now_ms: int) -> None:
-        """Apply retention by time and size, and compaction."""
+    def clean(self, now_ms: int) -> bool:
+        """Apply retention by time and size, and take one step of compaction.
+
+        Returns whether another call would go on with it: the caller lets others have a turn first.
+        """
 
 
 class Sync(Protocol):
@@ -96,6 +99,13 @@ class Log(Protocol):
 
     def remove(self, number: int) -> None:
         """Forget all partitions of the topic."""
+
+    def retain(self, numbers: Collection[int]) -> None:
+        """Forget the partitions of every topic whose number is not among these.
+
+        It is what a crash kept from being removed; topics that are open, or have a higher number
+        than all of these, stay.
+        """
 
     def begin_sync(self) -> Sync | None:
         """A sync of all that was appended since the last one; None if nothing was."""
