@@ -20,6 +20,7 @@ from hubbub.model.errors import HubbubError, InvalidAddressError
 from hubbub.protocols.kafka.codec import (
     MAX_PRODUCE_BYTES,
     MAX_REQUEST_BYTES,
+    FrameBudget,
     FrameBuffer,
     read_body,
     read_header,
@@ -48,7 +49,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def frames_of(pieces: list[bytes]) -> list[bytes]:
-    buffer = FrameBuffer()
+    buffer = FrameBuffer(FrameBudget())
     found = []
     for piece in pieces:
         buffer.feed(piece)
@@ -69,7 +70,7 @@ def test_frames_come_out_whole_however_they_are_cut(names, sizes):
 
 def test_bytes_that_a_paused_session_left_are_joined_with_what_comes_after():
     first, second = FRAMES["metadata_request_v4_kcat"], FRAMES["fetch_request_v11_kcat"]
-    buffer = FrameBuffer()
+    buffer = FrameBuffer(FrameBudget())
     buffer.feed(first + second[:20])
     buffer.feed(second[20:])
     assert bytes(buffer.next_frame()) == first[4:]
@@ -104,7 +105,7 @@ def test_what_is_no_request_closes_the_connection_by_its_first_bytes(greeting):
 
 
 def test_memory_grows_with_what_came_not_with_what_was_announced():
-    buffer = FrameBuffer()
+    buffer = FrameBuffer(FrameBudget())
     tracemalloc.start()
     try:
         buffer.feed(struct.pack(">ihhi", MAX_PRODUCE_BYTES, PRODUCE, 9, 1) + bytes(1000))

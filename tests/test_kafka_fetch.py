@@ -529,3 +529,31 @@ def test_an_epoch_of_an_unknown_partition_is_refused(wire):
 
 def test_every_stored_batch_carries_the_epoch(wire):
     assert scan(append(wire, b"a", timestamp_ms=NOW_MS))[0].leader_epoch == 0
+
+
+# Bounds
+
+
+def test_a_fetch_names_a_bounded_number_of_partitions(wire, monkeypatch):
+    monkeypatch.setattr("hubbub.protocols.kafka.fetch.MAX_PARTITIONS_PER_REQUEST", 2)
+    assert len(fetch(wire, wanted(), wanted(), version=4)) == 2
+    wire.send(FETCH, 4, **fields(wire, wanted(), wanted(), wanted()))
+    assert wire.closed
+    assert wire.responses() == []
+
+
+def test_what_a_connection_waits_for_is_bounded_and_beyond_it_is_answered_at_once(
+    wire, monkeypatch
+):
+    monkeypatch.setattr("hubbub.protocols.kafka.fetch.MAX_PARKED_PARTITIONS", 4)
+    request = fields(wire, wanted(), wanted(index=1), max_wait=500)
+    for _ in range(2):
+        for _ in range(2):
+            wire.send(FETCH, 12, **request)
+        assert wire.session._connection.parked_partitions == 4
+        wire.send(FETCH, 12, **request)
+        assert wire.session._connection.parked_partitions == 4
+        assert wire.responses() == []  # it is answered, behind the two
+        wire.advance(1)
+        assert len(wire.responses()) == 3
+        assert wire.session._connection.parked_partitions == 0

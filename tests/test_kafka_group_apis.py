@@ -21,7 +21,7 @@ from hubbub.model.settings import TopicSettings
 from hubbub.protocols.kafka import groups, offsets
 from hubbub.protocols.kafka.context import Connection, Node, RequestContext
 from hubbub.protocols.kafka.groups import error_code
-from hubbub.protocols.kafka.reader import entity_reader
+from hubbub.protocols.kafka.reader import MalformedRequestError, entity_reader
 from hubbub.protocols.kafka.schema import make, module_of, request_type
 from hubbub.protocols.kafka.versions import VERSIONS
 
@@ -684,3 +684,45 @@ def test_offsets_of_other_groups_with_members_are_not_deleted(kafka):
     assert (response.error_code, response.topics) == (ErrorCode.non_empty_group, ())
     assert delete_offsets(kafka, "nobody", t=[0]).error_code is ErrorCode.group_id_not_found
     assert delete_offsets(kafka, "", t=[0]).error_code is ErrorCode.invalid_group_id
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("version", [v for v in versions(FETCH) if v >= 8])
+def test_a_group_that_is_repeated_is_refused_and_the_others_are_not(kafka, version):
+    kafka.topics.add("t")
+    kafka.commit(t=[(0, 1, "")])
+    asked = tuple(
+        kafka.nested(FETCH, version, "OffsetFetchRequestGroup", group_id=group, topics=None)
+        for group in ("twice", "g", "twice")
+    )
+    answers = kafka.ask(FETCH, version, groups=asked, require_stable=True).groups
+    assert [(one.group_id, one.error_code.name, len(one.topics)) for one in answers] == [
+        ("twice", "invalid_request", 0),
+        ("g", "none", 1),
+        ("twice", "invalid_request", 0),
+    ]
+
+
+def test_the_offsets_in_one_response_are_bounded_and_so_is_their_metadata(kafka, monkeypatch):
+    monkeypatch.setattr(offsets, "MAX_FETCHED_PARTITIONS", 3)
+    kafka.topics.add("t")
+    kafka.commit(t=[(0, 1, ""), (1, 1, "x" * 600)])
+    kafka.fetch(7, {"t": [0, 0, 0]})
+    kafka.fetch(7, {"t": [1]})
+    for indexes in ([0, 0, 0, 0], [0, 1]):
+        with pytest.raises(MalformedRequestError, match="do not fit"):
+            kafka.fetch(7, {"t": indexes})
+
+
+def test_a_group_is_described_once_and_only_what_one_response_holds(kafka, monkeypatch):
+    kafka.member()
+    described = kafka.ask(
+        DESCRIBE, 5, include_authorized_operations=False, groups=("g", "nobody", "g")
+    ).groups
+    assert [group.group_id for group in described] == ["g", "nobody"]
+    monkeypatch.setattr(groups, "MAX_DESCRIBED_BYTES", 600)
+    kafka.ask(DESCRIBE, 5, include_authorized_operations=False, groups=("g",))
+    with pytest.raises(MalformedRequestError, match="do not fit"):
+        kafka.ask(DESCRIBE, 5, include_authorized_operations=False, groups=("g", "nobody"))

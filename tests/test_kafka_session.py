@@ -10,10 +10,12 @@ from kio.schema.errors import ErrorCode
 
 from hubbub.broker.outbox import Outbox
 from hubbub.model.errors import InvalidSettingsError
+from hubbub.protocols.kafka.codec import FrameBudget, FrameBuffer
 from hubbub.protocols.kafka.context import Node
 from hubbub.protocols.kafka.listener import HANDLERS, KafkaListener
 from hubbub.protocols.kafka.session import (
     MAX_IN_FLIGHT,
+    MAX_REQUESTS_PER_TURN,
     MAX_UNSENT_BYTES,
     KafkaSession,
 )
@@ -37,6 +39,7 @@ class Handlers:
             Node(1, "127.0.0.1", 9092),
             PEER,
             wire.outbox,
+            FrameBuffer(FrameBudget()),
         )
 
     def _hold(self, context, request, reply):
@@ -105,6 +108,7 @@ def test_the_handler_learns_who_asks(held):
 
 def test_requests_beyond_the_limit_wait_in_the_socket_and_come_when_there_is_room(wire, held):
     held.session.receive(b"".join(metadata(index) for index in range(MAX_IN_FLIGHT + 5)))
+    wire.advance(0)
     assert held.session.paused
     assert len(held.replies) == MAX_IN_FLIGHT
     held.replies[0](b"")
@@ -174,7 +178,7 @@ def test_requests_left_over_at_the_end_are_not_handled(wire, held):
     held.session.disconnected()
     held.replies[0](b"late")
     wire.advance(1)
-    assert len(held.replies) == MAX_IN_FLIGHT
+    assert len(held.replies) == MAX_REQUESTS_PER_TURN
 
 
 def test_a_client_that_goes_while_it_is_not_read_from_is_not_read_from_again(wire, held):
@@ -283,3 +287,48 @@ def test_an_outbox_that_was_closed_takes_no_more_requests(wire, held):
     held.session.receive(metadata())
     assert held.replies == []
     assert isinstance(wire.outbox, Outbox)
+
+
+# Turns
+
+
+def test_requests_that_come_at_once_are_handled_in_turns_and_in_order(wire, held):
+    count = 2 * MAX_REQUESTS_PER_TURN + 1
+    stream = b"".join(frame(API_VERSIONS, 0, index) for index in range(count))
+    held.session.receive(stream)
+    found = sent(wire)
+    assert len(found) == MAX_REQUESTS_PER_TURN
+    assert held.session.paused
+    wire.advance(0)
+    found += sent(wire)
+    assert len(found) == 2 * MAX_REQUESTS_PER_TURN
+    wire.advance(0)
+    found += sent(wire)
+    assert [int.from_bytes(body[:4], "big") for body in found] == list(range(count))
+    assert not held.session.paused
+
+
+def test_the_server_is_told_to_read_on_after_requests_that_want_no_response(wire, held):
+    held.session.receive(b"".join(metadata() for _ in range(MAX_REQUESTS_PER_TURN + 1)))
+    wire.advance(0)
+    assert wire.outbox.take() == [b""]
+
+
+def test_unfinished_requests_of_all_connections_have_one_budget(wire, monkeypatch, caplog):
+    caplog.set_level("DEBUG")
+    monkeypatch.setattr("hubbub.protocols.kafka.codec.MAX_UNFINISHED_BYTES", 1000)
+    listener = KafkaListener(wire.broker)
+    outboxes = [Outbox() for _ in range(4)]
+    first, second, third, fourth = [listener.session(PEER, outbox) for outbox in outboxes]
+    half = struct.pack(">ihhi", 700, PRODUCE, 9, 1) + bytes(588)
+    first.receive(half)
+    second.receive(half)
+    assert [outbox.closing for outbox in outboxes] == [False, True, False, False]
+    assert "unfinished requests would hold more than 1000 bytes" in caplog.text
+    second.disconnected()
+    first.disconnected()  # gives back what it held
+    third.receive(half)
+    assert not outboxes[2].closing
+    third.receive(bytes(104))  # whole, though no request
+    fourth.receive(half)
+    assert not outboxes[3].closing

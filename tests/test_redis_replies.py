@@ -139,3 +139,15 @@ def test_durability_that_comes_after_the_client_went_hurts_nobody(listener):
     client.session.disconnected()
     listener.broker.sync()
     assert listener.broker.syncs == []
+
+
+@pytest.mark.parametrize("before", ["PING", "PUBLISH stored 1"])
+def test_a_client_that_leaves_too_many_replies_unread_is_cut_off(listener, monkeypatch, before):
+    monkeypatch.setattr(replies, "MAX_UNREAD_BYTES", 1000)
+    client, echo = Connection(listener), "ECHO " + "x" * 100
+    client.session.receive(f"{before}\r\n".encode() + f"{echo}\r\n".encode() * 9)
+    assert not client.closed
+    listener.broker.sync()
+    client.outbox.take()
+    client.session.receive(f"{before}\r\n".encode() + f"{echo}\r\n".encode() * 10)
+    assert client.outbox.overflowed

@@ -284,3 +284,22 @@ def test_nothing_runs_after_a_protocol_error(listener):
     assert client.closed
     assert client.ask(request("PUBLISH", "a", "b")) == b""
     assert not listener.broker.published
+
+
+def test_a_transaction_has_a_bounded_number_of_commands(listener, monkeypatch):
+    monkeypatch.setattr(transaction, "MAX_QUEUED_COMMANDS", 2)
+    client = Connection(listener)
+    assert client.ask_inline("MULTI", "PING", "PING", "PING", "EXEC") == (
+        b"+OK\r\n+QUEUED\r\n+QUEUED\r\n-ERR a transaction has at most 2 commands\r\n"
+        b"-EXECABORT Transaction discarded because of previous errors.\r\n"
+    )
+
+
+@pytest.mark.parametrize("line", ["COMMAND", "COMMAND INFO", "COMMAND DOCS"])
+def test_the_whole_command_table_is_encoded_once_for_each_protocol(listener, line):
+    client = Connection(listener)
+    client.session.receive(f"{line}\r\n{line}\r\n".encode())
+    first, second = client.outbox.take()
+    assert first is second
+    client.ask_inline("HELLO 3")
+    assert client.ask_inline(line) != first

@@ -23,6 +23,9 @@ MAX_PRODUCE_BYTES = 100 * 1024 * 1024
 # All else carries names and numbers, which cost many times their bytes once decoded. A group's
 # assignment of ten thousand partitions has half of this.
 MAX_REQUEST_BYTES = 1024 * 1024
+# What requests that are not whole yet hold together, on all connections of a listener: two of the
+# largest and many small ones. Kafka bounds the same with queued.max.request.bytes.
+MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
 
 # Size, API key, API version and correlation id: what every request begins with.
 _PREFIX = struct.Struct(">ihhi")
@@ -43,6 +46,25 @@ class Header(NamedTuple):
     body: int
 
 
+class FrameBudget:
+    """Counts the bytes of unfinished frames over all connections of a listener."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold ``size`` bytes more. Raises MalformedRequestError, which ends the connection."""
+        if self.held + size > MAX_UNFINISHED_BYTES:
+            raise MalformedRequestError(
+                f"unfinished requests would hold more than {MAX_UNFINISHED_BYTES} bytes"
+            )
+        self.held += size
+
+    def give_back(self, size: int) -> None:
+        """Hold ``size`` bytes no more."""
+        self.held -= size
+
+
 class FrameBuffer:
     """Cuts what arrives into frames, and refuses one by its first bytes, before it is buffered.
 
@@ -50,7 +72,8 @@ class FrameBuffer:
     greeting and the other protocols' first bytes read as a length far beyond the limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: FrameBudget) -> None:
+        self._budget = budget
         self._data = b""
         self._at = 0  # how much of _data is taken
         self._partial = bytearray()  # a frame of which more is to come, with its size
@@ -60,6 +83,11 @@ class FrameBuffer:
         """Take in bytes, cut anywhere."""
         self._data = data if self._at == len(self._data) else self._data[self._at :] + data
         self._at = 0
+
+    def clear(self) -> None:
+        """Forget everything: the connection has ended."""
+        self._budget.give_back(len(self._partial))
+        self._data, self._at, self._partial = b"", 0, bytearray()
 
     @property
     def empty(self) -> bool:
@@ -77,16 +105,18 @@ class FrameBuffer:
             if whole is not None:
                 return whole
         while not self.empty:
-            missing = self._wanted - len(self._partial)
+            end = min(self._at + self._wanted - len(self._partial), len(self._data))
+            self._budget.take(end - self._at)
             with memoryview(self._data) as data:
-                self._partial += data[self._at : self._at + missing]
-            self._at = min(self._at + missing, len(self._data))
+                self._partial += data[self._at : end]
+            self._at = end
             if len(self._partial) < self._wanted:
                 break
             if self._wanted == _PREFIX.size:
                 self._wanted = _frame_end(self._partial, 0)
             if len(self._partial) == self._wanted:
                 frame, self._partial = self._partial, bytearray()
+                self._budget.give_back(len(frame))
                 self._wanted = _PREFIX.size
                 return memoryview(frame)[INT32.size :]
         self._data, self._at = b"", 0  # an idle connection holds nothing

@@ -36,6 +36,7 @@ class Connection:
         "client_host",
         "disconnect",
         "node",
+        "parked_partitions",
         "principal",
         "served",
         "settings",
@@ -57,6 +58,7 @@ class Connection:
         self.served = served  # the API keys that have a handler
         self.disconnect = disconnect  # close, once what was answered so far is sent
         self.principal = ""  # empty until users are configured
+        self.parked_partitions = 0  # of the fetches that wait
         self._departures: dict[Callable[[], None], None] = {}
 
     def when_gone(self, call: Callable[[], None]) -> None:

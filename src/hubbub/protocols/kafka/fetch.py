@@ -17,6 +17,7 @@ from hubbub.protocols.kafka.fetch_response import (
 from hubbub.protocols.kafka.leader_epochs import check_current_epoch
 from hubbub.protocols.kafka.lookup import find_partition
 from hubbub.protocols.kafka.readable import check_readable, find_readable, find_readable_id
+from hubbub.protocols.kafka.reader import MalformedRequestError
 from hubbub.protocols.kafka.refusal import Refusal, attempt
 from hubbub.protocols.kafka.versions import FETCH
 
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 # What one response holds at most, its first batch aside. Clients ask for 50 MiB and come back for
 # the rest; this is enough to hide the round trip, and bounds what a connection makes us hold.
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+# A consumer of ten thousand partitions reads them in one request; each costs a read of its log.
+MAX_PARTITIONS_PER_REQUEST = 10_000
+# What the waiting fetches of a connection watch together. A consumer has one of them, a client that
+# pipelines a few; whoever asks for more is answered with what there is.
+MAX_PARKED_PARTITIONS = 2 * MAX_PARTITIONS_PER_REQUEST
 
 _READ_COMMITTED = 1
 _UNKNOWN = -1
@@ -43,6 +49,8 @@ def handle(context: RequestContext, request: Any, reply: Reply) -> None:
         error = ErrorCode.fetch_session_id_not_found
         reply(encode_fetch(context.api_version, (), error=error))
         return
+    if sum(len(topic.partitions) for topic in request.topics) > MAX_PARTITIONS_PER_REQUEST:
+        raise MalformedRequestError(f"a fetch of more than {MAX_PARTITIONS_PER_REQUEST} partitions")
     _Fetch(context, request, reply).start()
 
 
@@ -69,10 +77,19 @@ class _Fetch:
         for fetch in self._partitions:
             self._read(fetch)
         max_wait = self._request.max_wait.total_seconds()
-        if max_wait <= 0 or not self._partitions or any(map(self._is_enough, self._partitions)):
+        if (
+            max_wait <= 0
+            or not self._partitions
+            or any(map(self._is_enough, self._partitions))
+            or not self._may_park()
+        ):
             self._answer()
         else:
             self._wait(max_wait)
+
+    def _may_park(self) -> bool:
+        parked = self._context.connection.parked_partitions
+        return parked + len(self._partitions) <= MAX_PARKED_PARTITIONS
 
     def _read(self, fetch: _PartitionFetch) -> None:
         # KIP-74: the first batch of the response comes whatever the limits, or a client would never
@@ -86,6 +103,7 @@ class _Fetch:
     def _wait(self, seconds: float) -> None:
         self._timer = self._context.broker.timers.after(seconds, self._answer_late)
         self._context.connection.when_gone(self._stop)
+        self._context.connection.parked_partitions += len(self._partitions)
         for fetch in self._partitions:
             fetch.drop()
             if fetch.partition is not None:
@@ -119,6 +137,7 @@ class _Fetch:
             partition.unwatch(moved)
         self._watched.clear()
         self._context.connection.forget(self._stop)
+        self._context.connection.parked_partitions -= len(self._partitions)
 
     def _answer(self) -> None:
         topics = [

@@ -17,6 +17,7 @@ from hubbub.broker.group_messages import (
 )
 from hubbub.broker.group_state import GroupState
 from hubbub.protocols.kafka.gather import gather
+from hubbub.protocols.kafka.reader import MalformedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 _CLASSIC = "classic"
 
 _OPERATIONS_NOT_ASKED_FOR = -(2**31)
+
+# What DescribeGroups tells of members in one response; a group of a thousand has a few MiB. The
+# fields beside their metadata and assignment are counted as this much.
+MAX_DESCRIBED_BYTES = 64 * 1024 * 1024
+_DESCRIPTION_BYTES = 256
 
 # Since these versions a client can be told, and understands, what older ones cannot.
 _JOIN_TAKES_MEMBER_ID = 4  # KIP-394
@@ -219,16 +225,32 @@ def sync_group(context: RequestContext, request: Any, reply: Reply) -> None:
 
 
 def describe_groups(context: RequestContext, request: Any, reply: Reply) -> None:
-    """Each group with its members."""
+    """Each group with its members, once, and as many as one response holds."""
     operations = _OPERATIONS_NOT_ASKED_FOR
     if getattr(request, "include_authorized_operations", False):
         operations = sum(1 << operation for operation in _AclOperation)
-    groups = tuple(_described(context, group_id, operations) for group_id in request.groups)
-    reply(context.make("DescribeGroupsResponse", groups=groups))
+    room = MAX_DESCRIBED_BYTES
+    groups = []
+    for group_id in dict.fromkeys(request.groups):
+        group = context.broker.groups.describe(group_id)
+        room -= _size(group)
+        if room < 0:
+            raise MalformedRequestError("the groups to describe do not fit into one response")
+        groups.append(_described(context, group_id, group, operations))
+    reply(context.make("DescribeGroupsResponse", groups=tuple(groups)))
 
 
-def _described(context: RequestContext, group_id: str, operations: int) -> Any:
-    group = context.broker.groups.describe(group_id)
+def _size(group: GroupDescription | None) -> int:
+    """About how many bytes the description has."""
+    members = group.members if group else ()
+    return _DESCRIPTION_BYTES + sum(
+        _DESCRIPTION_BYTES + len(member.metadata) + len(member.assignment) for member in members
+    )
+
+
+def _described(
+    context: RequestContext, group_id: str, group: GroupDescription | None, operations: int
+) -> Any:
     if group is None:
         # Older clients take a group that is not there for one that has died.
         not_found = context.api_version >= _DESCRIBE_NOT_FOUND

@@ -20,6 +20,7 @@ from hubbub.protocols.kafka import (
     topic_partitions,
     topics,
 )
+from hubbub.protocols.kafka.codec import FrameBudget, FrameBuffer
 from hubbub.protocols.kafka.context import Node
 from hubbub.protocols.kafka.session import KafkaSession
 
@@ -72,12 +73,14 @@ class KafkaListener:
             raise InvalidSettingsError(f"kafka has no setting {', '.join(sorted(unknown))}")
         advertised = self._settings.get("advertised")
         self._advertised = _parse_address(advertised) if advertised else None
+        self._unfinished = FrameBudget()
         self._node_id = _parse_node_id(self._settings.get("node_id", NODE_ID))
 
     def session(self, peer: Peer, outbox: Outbox) -> KafkaSession:
         """The state machine of a new connection."""
         node = Node(self._node_id, *(self._advertised or peer.local))
-        return KafkaSession(self._broker, HANDLERS, self._settings, node, peer, outbox)
+        frames = FrameBuffer(self._unfinished)
+        return KafkaSession(self._broker, HANDLERS, self._settings, node, peer, outbox, frames)
 
 
 def _parse_node_id(value: Any) -> int:

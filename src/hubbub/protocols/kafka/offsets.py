@@ -15,7 +15,7 @@ from hubbub.broker.offset_records import NEVER_MS, NO_LEADER_EPOCH, Committed
 from hubbub.model.address import Address
 from hubbub.model.errors import InvalidAddressError
 from hubbub.protocols.kafka.groups import error_code
-from hubbub.protocols.kafka.lookup import find_partition, find_topic, find_topic_id
+from hubbub.protocols.kafka.lookup import duplicates, find_partition, find_topic, find_topic_id
 from hubbub.protocols.kafka.mapping import from_kafka, to_kafka
 from hubbub.protocols.kafka.primitives import INT16
 from hubbub.protocols.kafka.reader import MalformedRequestError, entity_reader
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 # Kafka's offset.metadata.max.bytes, which counts characters.
 MAX_METADATA_CHARACTERS = 4096
+# What OffsetFetch tells in one response, far beyond what a group reads. Metadata counts too: as one
+# partition more for every so many characters.
+MAX_FETCHED_PARTITIONS = 100_000
+_CHARACTERS_PER_PARTITION = 256
 
 _NO_OFFSET = Committed(-1)
 _NO_ID = uuid.UUID(int=0)  # what is sent for none
@@ -128,25 +132,41 @@ def _topic(context: RequestContext, reference: _Reference) -> Topic:
 # OffsetFetch
 
 
+class _Room:
+    """What is left of the limit on one response."""
+
+    def __init__(self) -> None:
+        self._partitions = MAX_FETCHED_PARTITIONS
+
+    def take(self, position: Committed) -> None:
+        """Make room for one partition. Raises MalformedRequestError, which ends the connection."""
+        self._partitions -= 1 + len(position.metadata) // _CHARACTERS_PER_PARTITION
+        if self._partitions < 0:
+            raise MalformedRequestError("the offsets to fetch do not fit into one response")
+
+
 def offset_fetch(context: RequestContext, request: Any, reply: Reply) -> None:
     """Answered at once: what is visible is durable, and nothing is unstable."""
+    room = _Room()
     if context.api_version < _FETCH_MANY_GROUPS:
-        topics = _fetched(context, request, "")
+        topics = _fetched(context, request, "", room)
         reply(context.make("OffsetFetchResponse", topics=topics, error_code=ErrorCode.none))
         return
+    # Kafka answers as often as it is asked; a small request could cost any time that way.
+    twice = duplicates(group.group_id for group in request.groups)
     groups = tuple(
         context.make(
             "OffsetFetchResponseGroup",
             group_id=group.group_id,
-            topics=_fetched(context, group, "s"),
-            error_code=ErrorCode.none,
+            topics=() if group.group_id in twice else _fetched(context, group, "s", room),
+            error_code=ErrorCode.invalid_request if group.group_id in twice else ErrorCode.none,
         )
         for group in request.groups
     )
     reply(context.make("OffsetFetchResponse", groups=groups))
 
 
-def _fetched(context: RequestContext, wanted: Any, plural: str) -> tuple[Any, ...]:
+def _fetched(context: RequestContext, wanted: Any, plural: str, room: _Room) -> tuple[Any, ...]:
     """What one group asks for; ``plural`` ends the names that the schema has for it."""
     if wanted.topics is None:
         asked = _everything(context, wanted.group_id)
@@ -160,7 +180,7 @@ def _fetched(context: RequestContext, wanted: Any, plural: str) -> tuple[Any, ..
                 context.make(
                     f"OffsetFetchResponsePartition{plural}",
                     partition_index=index,
-                    **_position(context, wanted.group_id, reference, index),
+                    **_position(context, wanted.group_id, reference, index, room),
                 )
                 for index in indexes
             ),
@@ -185,7 +205,7 @@ def _everything(context: RequestContext, group_id: str) -> list[tuple[_Reference
 
 
 def _position(
-    context: RequestContext, group_id: str, reference: _Reference, index: int
+    context: RequestContext, group_id: str, reference: _Reference, index: int, room: _Room
 ) -> dict[str, Any]:
     error = ErrorCode.none
     committed = None
@@ -195,6 +215,7 @@ def _position(
     elif name is not None:
         committed = context.broker.offsets.get(group_id, name, index)
     position = committed or _NO_OFFSET
+    room.take(position)
     return {
         "committed_offset": position.offset,
         "committed_leader_epoch": position.leader_epoch,

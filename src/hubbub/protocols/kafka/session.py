@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from kio.serial import entity_writer
 
 from hubbub.protocols.kafka.codec import (
-    FrameBuffer,
     read_body,
     read_header,
     response_frame,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from hubbub.broker.outbox import Outbox
     from hubbub.broker.session import Peer
     from hubbub.broker.timers import Timer
-    from hubbub.protocols.kafka.codec import Header
+    from hubbub.protocols.kafka.codec import FrameBuffer, Header
     from hubbub.protocols.kafka.context import Handler, Response
 
 logger = logging.getLogger(__name__)
@@ -38,6 +37,8 @@ MAX_IN_FLIGHT = 128
 # Responses that wait to be sent: two full Fetch responses. A client that asks for more than it
 # reads is read from no further.
 MAX_UNSENT_BYTES = 32 * 1024 * 1024
+# Requests handled in one go, some milliseconds of them; then the other connections have their turn.
+MAX_REQUESTS_PER_TURN = 64
 
 
 class _Response:
@@ -76,6 +77,7 @@ class KafkaSession:
         node: Node,
         peer: Peer,
         outbox: Outbox,
+        frames: FrameBuffer,
     ) -> None:
         self.outbox = outbox
         self._broker = broker
@@ -83,7 +85,7 @@ class KafkaSession:
         self._connection = Connection(
             broker, settings, node, peer.remote[0], handlers.keys(), outbox.close
         )
-        self._frames = FrameBuffer()
+        self._frames = frames
         self._line: deque[_Response] = deque()
         self._unsent = 0  # bytes of responses that wait for one before them
         self._working = False
@@ -94,7 +96,8 @@ class KafkaSession:
     def paused(self) -> bool:
         """Whether so much is under way that nothing more is taken in."""
         return (
-            len(self._line) >= MAX_IN_FLIGHT
+            (self._turn is not None and self._turn.active)
+            or len(self._line) >= MAX_IN_FLIGHT
             or self._unsent + self.outbox.size + self.outbox.backlog >= MAX_UNSENT_BYTES
         )
 
@@ -116,6 +119,7 @@ class KafkaSession:
         self._line.clear()
         if self._turn is not None:
             self._turn.cancel()
+        self._frames.clear()
         self._connection.gone()
 
     def answered(self, response: _Response) -> None:
@@ -140,7 +144,9 @@ class KafkaSession:
         """Handle requests while there are whole ones and room for their responses."""
         self._working = True
         try:
-            while not (self.paused or self.outbox.closing):
+            for _ in range(MAX_REQUESTS_PER_TURN):
+                if self.paused or self.outbox.closing:
+                    return
                 frame = self._frames.next_frame()
                 if frame is None:
                     return
@@ -152,7 +158,15 @@ class KafkaSession:
             self.fail(error)
         finally:
             self._working = False
-        self._look_again()
+            self._look_again()
+
+    def _take_turn(self) -> None:
+        """Handle requests that were left over, and be read from again once there are none."""
+        self._work()
+        if not self.paused:
+            # The server looks at ``paused`` when it is given something to send, which requests that
+            # want no response do not do.
+            self.outbox.write(b"")
 
     def _look_again(self) -> None:
         """Go on with requests that are left over, soon: not from within whoever gave a response.
@@ -161,8 +175,7 @@ class KafkaSession:
         """
         if self._frames.empty or self.outbox.closing or self.paused:
             return  # an answer in line, or the server's ``resume``, comes back here
-        if self._turn is None or not self._turn.active:
-            self._turn = self._broker.timers.after(0, self._work)
+        self._turn = self._broker.timers.after(0, self._take_turn)
 
     def _handle(self, frame: memoryview) -> None:
         header = read_header(frame)

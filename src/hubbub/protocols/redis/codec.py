@@ -42,6 +42,20 @@ class Failure(NamedTuple):
     line: str
 
 
+class Constant:
+    """An answer that never changes, encoded once for each protocol version."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+        self._frames: dict[int, bytes] = {}
+
+    def frame(self, protocol: int) -> bytes:
+        """The answer as one RESP frame, the same object each time."""
+        if protocol not in self._frames:
+            self._frames[protocol] = encode(self._value, protocol)
+        return self._frames[protocol]
+
+
 OK = Simple("OK")
 
 
@@ -145,6 +159,10 @@ def _failure(parts: list[bytes], value: Failure, _protocol: int) -> None:
     parts.append(encode_failure(value.line))
 
 
+def _constant(parts: list[bytes], value: Constant, protocol: int) -> None:
+    parts.append(value.frame(protocol))
+
+
 def _elements(parts: list[bytes], values: Iterable[object], protocol: int) -> None:
     for value in values:
         _append(parts, value, protocol)
@@ -164,4 +182,5 @@ _ENCODERS: dict[type, Callable[[list[bytes], Any, int], None]] = {
     Push: _push,
     dict: _map,
     Failure: _failure,
+    Constant: _constant,
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hubbub.model.pattern import Glob
-from hubbub.protocols.redis.codec import Set, Simple
+from hubbub.protocols.redis.codec import Constant, Set, Simple
 from hubbub.protocols.redis.command import (
     SYNTAX_ERROR,
     CommandError,
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from hubbub.protocols.redis.session import RedisSession
 
 
-def command(session: RedisSession, _request: list[bytes]) -> list[Any]:
+def command(session: RedisSession, _request: list[bytes]) -> Constant:
     """COMMAND: everything about every command."""
-    return [_description(each) for each in session.commands]
+    return _every_description(session.commands)
 
 
 def command_count(session: RedisSession, _request: list[bytes]) -> int:
@@ -29,7 +30,7 @@ def command_count(session: RedisSession, _request: list[bytes]) -> int:
     return len(session.commands)
 
 
-def command_info(session: RedisSession, request: list[bytes]) -> list[Any]:
+def command_info(session: RedisSession, request: list[bytes]) -> Constant | list[Any]:
     """COMMAND INFO [command-name ...]."""
     if len(request) == 2:
         return command(session, request)
@@ -37,10 +38,10 @@ def command_info(session: RedisSession, request: list[bytes]) -> list[Any]:
     return [each and _description(each) for each in found]
 
 
-def command_docs(session: RedisSession, request: list[bytes]) -> dict[str, Any]:
+def command_docs(session: RedisSession, request: list[bytes]) -> Constant | dict[str, Any]:
     """COMMAND DOCS [command-name ...]."""
     if len(request) == 2:
-        return {each.name: _documentation(each) for each in session.commands}
+        return _every_documentation(session.commands)
     found = (session.commands.named(name) for name in dict.fromkeys(request[2:]))
     return {each.name: _documentation(each) for each in found if each is not None}
 
@@ -93,6 +94,16 @@ def _with_subcommands(commands: CommandTable) -> Iterator[Command]:
     for each in commands:
         yield each
         yield from each.subcommands.values()
+
+
+@cache
+def _every_description(commands: CommandTable) -> Constant:
+    return Constant([_description(each) for each in commands])
+
+
+@cache
+def _every_documentation(commands: CommandTable) -> Constant:
+    return Constant({each.name: _documentation(each) for each in commands})
 
 
 def _description(meant: Command) -> list[Any]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # Replies that wait for the disk before no more requests are read: some milliseconds of pipelining.
 MAX_WAITING = 16_384
+# What a client may leave unread of answers. Redis sets no limit for ordinary clients and runs out of
+# memory; this is several times the largest answer.
+MAX_UNREAD_BYTES = 256 * 1024 * 1024
 
 
 class ReplyMode(Enum):
@@ -56,7 +59,8 @@ class Replies:
         self._outbox = outbox
         self._stats = stats
         self._waiting: deque[Slot] = deque()
-        self._held_bytes = 0
+        self._waiting_bytes = 0  # of answers
+        self._held_bytes = 0  # of deliveries
         self._in_command = False
         self._own_pushes: list[bytes] = []
         self._closing = False
@@ -120,6 +124,7 @@ class Replies:
         if type(value) is Failure:
             self._stats.count_error(value.line)
         slot.chunk = encode(value, self.protocol)
+        self._waiting_bytes += len(slot.chunk)
         while self._waiting:
             chunk = self._waiting[0].chunk
             if chunk is None:
@@ -128,6 +133,7 @@ class Replies:
                 self._held_bytes -= len(chunk)
                 self._push(chunk)
             else:
+                self._waiting_bytes -= len(chunk)
                 self._outbox.write(chunk)
         if self._closing:
             self._outbox.close()
@@ -152,7 +158,11 @@ class Replies:
                 self._waiting.append(Slot(self, frame, is_push=True))
 
     def _write(self, chunk: bytes) -> None:
-        if self._waiting:
+        unread = self._outbox.size + self._outbox.backlog + self._waiting_bytes
+        if unread + len(chunk) > MAX_UNREAD_BYTES:
+            self._overflow()
+        elif self._waiting:
+            self._waiting_bytes += len(chunk)
             self._waiting.append(Slot(self, chunk))
         else:
             self._outbox.write(chunk)

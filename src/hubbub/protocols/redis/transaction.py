@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 # What a queued command costs apart from its arguments, so that many empty ones count too.
 QUEUED_COMMAND_BYTES = 128
+# What EXEC runs without a pause, for nobody else is served meanwhile.
+MAX_QUEUED_COMMANDS = 10_000
 
 
 class Transaction:
@@ -40,6 +42,9 @@ class Transaction:
         if self.size + size > MAX_QUEUED_BYTES:
             self.spoil()
             raise CommandError("OOM command not allowed when used memory > 'maxmemory'.")
+        if len(self.queued) >= MAX_QUEUED_COMMANDS:
+            self.spoil()
+            raise CommandError(f"ERR a transaction has at most {MAX_QUEUED_COMMANDS} commands")
         if not self.spoiled:
             self.size += size
             self.queued.append((command, request))
