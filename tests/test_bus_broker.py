@@ -565,3 +565,26 @@ def test_many_threads_may_publish_at_once(broker):
     for name in range(8):
         assert [number for who, number in got if who == name] == list(range(50))
     assert sum(topic.messages for topic in broker.topics()) == 400
+
+
+def test_a_waiter_given_up_after_it_was_woken_passes_the_message_on(broker):
+    async def main():
+        subscription = broker.subscribe("t")
+        waiters = [asyncio.ensure_future(anext(aiter(subscription))) for _ in range(2)]
+        await asyncio.sleep(0)
+        woken = threading.Event()
+        put = subscription.mailbox.put
+
+        def put_and_tell(message):
+            put(message)
+            woken.set()
+            return True
+
+        subscription.mailbox.put = put_and_tell
+        broker.publish("t", b"x")
+        woken.wait(WAIT)  # without the loop: the first waiter is told, and has not run yet
+        waiters[0].cancel()
+        message = await asyncio.wait_for(waiters[1], WAIT)
+        assert message.value == b"x"
+
+    asyncio.run(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -225,6 +226,8 @@ def test_groups_are_listed_with_members_and_lag_and_deleted(broker):
     assert (info.kind, info.name, info.topic, info.lag) == ("shared", "g", "t", 2)
     assert len(info.members) == 1
     assert [who.subscription for who in broker.subscribers("t")] == ["g"]
+    with pytest.raises(InvalidSettingsError, match="has members"):
+        broker.delete_subscription("g", "t")
     subscription.unsubscribe()
     broker.delete_subscription("g", "t")
     assert broker.subscriptions() == []
@@ -262,3 +265,66 @@ def test_a_slow_handler_holds_up_nobody_else(broker):
     publish(broker, "t", 10)
     assert len(quick.take(10)) == 10
     release.set()
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_whatever_a_handler_raises_is_reported_and_its_message_comes_again(broker, error, is_async):
+    box, reports = Box(), []
+    broker.on_error = lambda raised, *_: reports.append(type(raised))
+
+    def work(message):
+        if message.attempt == 1:
+            raise error
+        box(message)
+
+    async def work_in_loop(message):
+        work(message)
+
+    handler = work_in_loop if is_async else work
+    broker.subscribe("t", handler, group="g", retry_delay="1ms")
+    publish(broker, "t", 2)
+    assert sorted(message.json() for message in box.take(2)) == [0, 1]
+    assert reports == [error, error]
+
+
+def test_an_answer_that_cannot_be_sent_does_not_end_the_subscription(broker):
+    box = Box()
+
+    def work(message):
+        box(message)
+        return object()
+
+    broker.create_topic("t")
+    broker.subscribe("t", work, start="beginning")
+    for _ in range(2):
+        broker.publish("t", 1, reply_to="answers")
+    assert len(box.take(2)) == 2
+
+
+def test_handlers_that_wait_for_each_other_all_get_on():
+    count = 40
+    with open_broker("memory", None) as broker:
+        meeting = threading.Barrier(count + 1)
+        for number in range(count):
+            broker.subscribe("t", lambda _: meeting.wait(WAIT) and None, group=str(number))
+        publish(broker, "t", 1)
+        meeting.wait(WAIT)
+
+
+def test_threads_without_work_end(monkeypatch):
+    monkeypatch.setattr("hubbub.bus.handlers.IDLE_SECONDS", 0.0)
+    threads = []
+    with open_broker("memory", None) as broker:
+        box = Box()
+
+        def work(message):
+            threads.append(threading.current_thread())
+            box(message)
+
+        broker.subscribe("t", work, group="g")
+        for number in range(3):
+            publish(broker, "t", 1)
+            box.take(1)
+            threads[number].join(WAIT)
+            assert not threads[number].is_alive()

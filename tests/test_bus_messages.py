@@ -257,3 +257,25 @@ def test_a_redelivered_message_keeps_its_id():
             ids.append(event_id(message))
             message.nack(delay=0)
     assert ids == ["t/0/0", "t/0/0"]
+
+
+def test_an_object_that_is_called_as_a_coroutine_remembers_what_it_finished(store):
+    handled = []
+
+    class Handler:
+        async def __call__(self, message):
+            handled.append(message)
+            if len(handled) == 1:
+                raise RuntimeError
+
+    handle = idempotent(store)(Handler())
+
+    async def main():
+        message = received(b"x", message_id="a")
+        with pytest.raises(RuntimeError):
+            await handle(message)
+        await handle(message)
+        await handle(message)
+
+    asyncio.run(main())
+    assert len(handled) == 2

@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.broker.broker import Broker
+from hubbub.broker.membership import Membership
+from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer
 from hubbub.broker.tail import FromOffset, FromTime
 from hubbub.broker.timers import Timers
 from hubbub.log.memory import MemoryLog
 from hubbub.model.address import parse_address
-from hubbub.model.errors import DeniedError, InvalidSettingsError, UnknownTopicError
+from hubbub.model.errors import DeniedError, InvalidSettingsError, StorageError, UnknownTopicError
 from hubbub.model.message import Message
+from hubbub.model.pattern import parse_pattern
 from hubbub.model.settings import TopicSettings
 from hubbub.protocols.bus import codec, mapping
 from hubbub.protocols.bus.codec import (
@@ -47,7 +50,11 @@ from hubbub.protocols.bus.codec import (
 )
 from hubbub.protocols.bus.listener import BusListener
 from hubbub.protocols.bus.service import MAX_SUBSCRIPTIONS
-from hubbub.protocols.bus.session import CONGESTED_BYTES, MAX_UNANSWERED
+from hubbub.protocols.bus.session import (
+    CONGESTED_BYTES,
+    MAX_FRAMES_PER_TURN,
+    MAX_UNANSWERED,
+)
 
 HELLO = Hello(1, codec.VERSION, "tester")
 GROUP = Grouped("g", "beginning", GroupSettings(30.0, 0.0, 0, None))
@@ -103,6 +110,23 @@ class World:
         for value in values:
             self.broker.publish(Message(parse_address(address), value))
         self.pass_time()
+
+    def publish_to_new(self, topic, value):
+        self.broker.create_topic(parse_address(topic))
+        self.publish(topic, value)
+
+
+class GroupWorker:
+    """A member with room for everything."""
+
+    subscriber = Subscriber("test", "worker")
+    credit = 100
+
+    def __init__(self):
+        self.got = []
+
+    def work(self, source, delivery):
+        self.got.append((source, delivery.lease))
 
 
 class Client:
@@ -519,3 +543,108 @@ def test_a_response_that_means_nothing_is_an_error():
         codec.decode_response(b"\xc1")
     with pytest.raises(FrameError):
         codec.decode_message(msgspec.Raw(b"\x90"))
+
+
+# Taking turns
+
+
+def test_many_frames_at_once_leave_others_their_turn_and_are_answered_in_order(world):
+    client = world.client()
+    calls = [ListTopics(number) for number in range(3 * MAX_FRAMES_PER_TURN)]
+    client.session.receive(b"".join(map(codec.frame, calls)))
+    assert [answer.id for answer in client.read()] == list(range(MAX_FRAMES_PER_TURN))
+    assert client.session.paused
+    client.session.receive(codec.frame(ListTopics(len(calls))))
+    assert client.read() == []
+    world.pass_time()
+    expected = list(range(MAX_FRAMES_PER_TURN, len(calls) + 1))
+    assert [answer.id for answer in client.read()] == expected
+    assert not client.session.paused
+
+
+def test_the_server_looks_again_after_frames_that_have_no_answer(world):
+    client, looks = world.client(), []
+    client.session.receive(codec.frame(Credit(1, 1)) * (MAX_FRAMES_PER_TURN + 1))
+    client.session.outbox._on_ready = lambda: looks.append(client.session.paused)
+    world.pass_time()
+    assert looks == [False]
+
+
+def test_frames_beyond_what_may_be_under_way_are_left_until_there_is_room(world, monkeypatch):
+    monkeypatch.setattr("hubbub.protocols.bus.session.MAX_UNANSWERED", 2)
+    client = world.client()
+    client.ask(CreateTopic(2, "t"))
+    world.log.lazy = True
+    client.send(*[Publish(number, WireMessage("t", b"x")) for number in (3, 4, 5)])
+    assert client.session.paused
+    world.log.sync()
+    client.session.resume()
+    world.pass_time()
+    world.log.sync()
+    assert [answer.id for answer in client.read()] == [3, 4, 5]
+
+
+def test_a_client_that_has_gone_is_served_no_further(world):
+    client = world.client()
+    calls = [ListTopics(number) for number in range(2 * MAX_FRAMES_PER_TURN)]
+    client.session.receive(b"".join(map(codec.frame, calls)))
+    client.session.disconnected()
+    world.pass_time()
+    assert len(client.read()) == MAX_FRAMES_PER_TURN
+
+
+# Groups and topics that come and go
+
+
+def test_a_group_that_cannot_be_joined_everywhere_is_joined_nowhere(world, monkeypatch):
+    client = world.client()
+    client.ask(CreateTopic(2, "a.x"), CreateTopic(3, "a.y"))
+    opened = world.broker.subscriptions.open
+
+    def open_but_one(name, topic, *rest):
+        if topic.name == "a.y":
+            raise StorageError("no space left")
+        return opened(name, topic, *rest)
+
+    monkeypatch.setattr(world.broker.subscriptions, "open", open_but_one)
+    (failed,) = client.ask(Subscribe(4, 1, "a.*", GROUP, 5))
+    assert failed.error == "StorageError"
+    assert [found.consumers for found in world.broker.subscriptions] == [[]]
+
+
+def test_a_topic_that_cannot_be_joined_when_it_is_made_is_joined_later(world, monkeypatch):
+    client = world.client()
+    client.ask(Subscribe(2, 1, "a.*", GROUP, 5))
+
+    def refuse(*_):
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(world.broker.subscriptions, "open", refuse)
+        assert client.ask(CreateTopic(3, "a.x")) == [Done(3)]
+    world.publish("a.x", b"1")
+    assert client.read() == []
+    world.pass_time(1.0)
+    assert client.values() == [b"1"]
+
+
+def test_a_member_forgets_topics_that_were_deleted(world):
+    worker = GroupWorker()
+    pattern = parse_pattern("a.*")
+    membership = Membership(world.broker, "g", pattern, "beginning", None, worker)
+    for number in range(5):
+        world.publish_to_new("a.x", b"%d" % number)
+        assert len(membership._sources) == 1
+        source, lease = worker.got[-1]
+        assert membership.ack(source, lease)
+        world.broker.delete_topic(world.broker.topics.get(parse_address("a.x")))
+    assert len({source for source, _ in worker.got}) == 5
+
+
+def test_a_position_in_a_topic_that_was_made_again_is_not_taken_over(world):
+    client = world.client()
+    client.ask(CreateTopic(2, "t"))
+    world.publish("t", b"new")
+    known = (Place("t", 0, 7),)
+    (_, delivered) = client.ask(Subscribe(3, 1, "t", Replayed("new", known), 10))
+    assert codec.decode_message(delivered.message).value == b"new"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from hubbub.model.errors import DeniedError
+from hubbub.model.errors import DeniedError, HubbubError, StorageError
 from hubbub.model.pattern import Exact
 
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from hubbub.broker.tail import Start
     from hubbub.broker.topics import Topic
     from hubbub.model.pattern import Wildcard
+
+logger = logging.getLogger(__name__)
+
+# How often a subscription that cannot be stored (a full disk) is tried again, in seconds.
+_JOIN_AGAIN_AFTER = 1.0
 
 
 class Worker(Protocol):
@@ -55,7 +62,8 @@ class Membership:
     existing one as they are.
 
     Raises:
-        DeniedError, StorageError, InvalidAddressError: as when the topic is made.
+        DeniedError, StorageError, InvalidAddressError: as when the topic is made. Then it has joined
+            nothing.
     """
 
     def __init__(
@@ -72,15 +80,21 @@ class Membership:
         self._pattern = pattern
         self._settings = settings
         self._worker = worker
-        self._sources: list[tuple[SharedSubscription, _Member]] = []
+        self._sources: dict[int, tuple[SharedSubscription, _Member]] = {}
+        self._numbers = count()  # a lease names its source, so none stands for another later
+        self._left = False
         principal = worker.subscriber.principal
         if not broker.may(principal, "subscribe", pattern):
             raise DeniedError(f"{principal or 'anonymous'} may not subscribe {pattern}")
         if isinstance(pattern, Exact) and broker.topic_for(pattern.address).internal:
             raise DeniedError(f"{pattern} is a reserved name")
-        for topic in broker.topics:
-            self._join(topic, start)
-        self._unwatch = broker.topics.watch(lambda topic: self._join(topic, "beginning"))
+        self._unwatch = broker.topics.watch(self._join_new)
+        try:
+            for topic in broker.topics:
+                self._join(topic, start)
+        except BaseException:
+            self.leave()
+            raise
 
     def ack(self, source: int, lease: int) -> bool:
         """Settle a delivery; False if there is no such lease any more."""
@@ -96,24 +110,48 @@ class Membership:
 
     def dispatch(self) -> None:
         """The worker has credit again."""
-        for subscription, _ in self._sources:
+        for subscription, _ in self._sources.values():
             subscription.dispatch()
 
     def leave(self) -> None:
         """Give back what is held, for the others to have."""
+        self._left = True
         self._unwatch()
-        for subscription, member in self._sources:
+        for subscription, member in self._sources.values():
             subscription.leave(member)
+
+    def _join_new(self, topic: Topic) -> None:
+        """Join a topic that was made just now. Whoever made it has no use for our errors."""
+        self._forget_deleted()
+        if self._left or not self._exists(topic):
+            return
+        try:
+            self._join(topic, "beginning")
+        except HubbubError as error:
+            logger.warning("%s cannot join topic %s: %s", self._name, topic.name, error)
+            if isinstance(error, StorageError):
+                self._broker.timers.after(_JOIN_AGAIN_AFTER, lambda: self._join_new(topic))
+
+    def _forget_deleted(self) -> None:
+        self._sources = {
+            number: source
+            for number, source in self._sources.items()
+            if self._exists(source[0].topic)
+        }
+
+    def _exists(self, topic: Topic) -> bool:
+        return self._broker.topics.by_id(topic.id) is topic
 
     def _join(self, topic: Topic, start: Start) -> None:
         if topic.internal or not self._pattern.matches(topic.name):
             return
         subscription = self._broker.subscriptions.open(self._name, topic, start, self._settings)
-        if any(joined is subscription for joined, _ in self._sources):
+        if any(joined is subscription for joined, _ in self._sources.values()):
             return
-        member = _Member(self._worker, len(self._sources))
-        self._sources.append((subscription, member))
+        source = next(self._numbers)
+        member = _Member(self._worker, source)
+        self._sources[source] = (subscription, member)
         subscription.join(member)
 
     def _holds(self, source: int) -> bool:
-        return 0 <= source < len(self._sources)
+        return source in self._sources

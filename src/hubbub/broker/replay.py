@@ -94,6 +94,10 @@ class Replay:
                 offset = start_offset(partition, start)
             else:
                 known = positions.get((topic.name, partition.index), 0)
+                if known > partition.log.end_offset:
+                    # Positions go by name. Only a topic that was deleted and made again is shorter
+                    # than what was read of it, and of this one nothing was.
+                    known = 0
                 offset = start_offset(partition, FromOffset(known))
             self._tails[partition] = Tail(
                 partition, offset, self._take_record, self._broker.timers, self._broker.decode

@@ -262,7 +262,12 @@ class Broker:
         return list(self._backend.call(codec.ListSubscriptions).subscriptions)
 
     def delete_subscription(self, group: str, topic: str) -> None:
-        """Forget a group's place in a topic. Raises UnknownTopicError."""
+        """Forget a group's place in a topic.
+
+        Raises:
+            UnknownTopicError: there is no such topic, or no such group over it.
+            InvalidSettingsError: the group has members; they unsubscribe first.
+        """
         self._backend.call(codec.DeleteSubscription, group, topic)
 
     def lag(self, group: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import sqlite3
 from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
+
+from hubbub.bus.handlers import is_coroutine_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ def idempotent(
     handled = MemoryStore() if store is None else store
 
     def decorate(handler: Handler) -> Handler:
-        if inspect.iscoroutinefunction(handler):
+        if is_coroutine_function(handler):
 
             @functools.wraps(handler)
             async def handle_async(message: Message) -> Any:

@@ -64,6 +64,13 @@ class Mailbox:
             self._waiters.remove(call)
             return True
 
+    def pass_on(self) -> None:
+        """Tell the next one who waits, in place of one who was told and then gave up."""
+        with self._lock:
+            wake = self._waiters.popleft() if self._messages and self._waiters else None
+        if wake is not None:
+            wake()
+
     def get(self, timeout: float | None = None) -> Message | None:
         """The oldest message, waited for; None once closed. Raises TimeoutError."""
         deadline = None if timeout is None else monotonic() + timeout

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import logging
 import weakref
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hubbub.bus.errors import ClosedError
+from hubbub.bus.handlers import is_coroutine_function
 from hubbub.bus.mailbox import Mailbox
 from hubbub.bus.message import from_wire
 from hubbub.bus.settlement import Settlement
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from hubbub.protocols.bus.codec import Lease, Notice, Place, Replayed, WireMessage
 
     Handler: TypeAlias = Callable[[Message], Any]
-    OnError: TypeAlias = Callable[[Exception, Message, "Subscription"], None]
+    OnError: TypeAlias = Callable[[BaseException, Message, "Subscription"], None]
 
 H = TypeVar("H", bound="Handler")
 
@@ -120,7 +122,7 @@ class Subscription:
         if self._handler is not None:
             raise ValueError(f"{self!r} has a handler")
         self._handler = self._weakly(handler) if weak else handler
-        if _is_coroutine_function(handler):
+        if is_coroutine_function(handler):
             self._loop = self._handlers.loop()
             self.mailbox.when_ready(self._start_task)
             return
@@ -138,18 +140,25 @@ class Subscription:
             logger.warning("%r: too slow, messages are dropped (and counted)", self)
 
     def hand_over(self, message: Message) -> None:
-        """Call the handler here and now. What it raises is reported, and stops nobody else."""
+        """Call the handler here and now. What it raises is reported, and stops nobody else.
+
+        Raises:
+            KeyboardInterrupt, SystemExit: meant for the program, whose thread this may be.
+        """
         if self.mailbox.closed or (self._left is not None and not self._count_down()):
             return
         try:
             answer = self._handler(message)  # type: ignore[misc]  # set before anything leads here
-        except Exception as error:  # noqa: BLE001 - whatever a program's handler may raise
+        except BaseException as error:
             self._failed(message, error)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
         else:
             if answer is not None or self._settles:
                 self._succeeded(message, answer)
-        if self._left == 0:
-            self.unsubscribe()
+        finally:
+            if self._left == 0:
+                self.unsubscribe()
 
     # Without one
 
@@ -235,11 +244,14 @@ class Subscription:
         self._handlers.submit(self._drain)
 
     def _drain(self) -> None:
-        while (message := self.mailbox.take()) is not None:
-            self.hand_over(message)
-            self._give_credit()
-        if not self.closed:
-            self.mailbox.when_ready(self._start_thread)
+        try:
+            while (message := self.mailbox.take()) is not None:
+                with suppress(SystemExit):  # it is reported, and only a thread of ours would end
+                    self.hand_over(message)
+                self._give_credit()
+        finally:
+            if not self.closed:
+                self.mailbox.when_ready(self._start_thread)
 
     def _start_task(self) -> None:
         try:
@@ -252,23 +264,29 @@ class Subscription:
         self._task = self._loop.create_task(self._drain_in_loop())  # type: ignore[union-attr]
 
     async def _drain_in_loop(self) -> None:
-        while (message := self.mailbox.take()) is not None:
-            await self._hand_over_in_loop(message)
-            self._give_credit()
-        if not self.closed:
-            self.mailbox.when_ready(self._start_task)
+        try:
+            while (message := self.mailbox.take()) is not None:
+                await self._hand_over_in_loop(message)
+                self._give_credit()
+        finally:
+            if not self.closed:
+                self.mailbox.when_ready(self._start_task)
 
     async def _hand_over_in_loop(self, message: Message) -> None:
         if self.closed or (self._left is not None and not self._count_down()):
             return
         try:
             answer = await self._handler(message)  # type: ignore[misc]  # as in hand_over
-        except Exception as error:  # noqa: BLE001 - as in hand_over
+        except BaseException as error:
+            if _ends_the_task(error):
+                self._give_back(message)
+                raise
             self._failed(message, error)
         else:
             self._succeeded(message, answer)
-        if self._left == 0:
-            self.unsubscribe()
+        finally:
+            if self._left == 0:
+                self.unsubscribe()
 
     async def _next(self) -> Message | None:
         import asyncio
@@ -283,8 +301,10 @@ class Subscription:
             self.mailbox.when_ready(wake)
             try:
                 await ready.wait()
-            finally:
-                self.mailbox.forget(wake)
+            except BaseException:
+                if not self.mailbox.forget(wake):
+                    self.mailbox.pass_on()
+                raise
         return message
 
     def _count_down(self) -> bool:
@@ -314,9 +334,12 @@ class Subscription:
         if self._settles:
             message.ack()
 
-    def _failed(self, message: Message, error: Exception) -> None:
+    def _give_back(self, message: Message) -> None:
         if isinstance(self.source, Grouped):
             message.nack(self._retry_delay(message.attempt or 1))
+
+    def _failed(self, message: Message, error: BaseException) -> None:
+        self._give_back(message)
         on_error = self._broker.on_error
         if on_error is not None:
             try:
@@ -346,7 +369,11 @@ class Subscription:
         return call
 
 
-def _is_coroutine_function(handler: Handler) -> bool:
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - is it async, not: is it there
-    )
+def _ends_the_task(error: BaseException) -> bool:
+    """Whether this task is to end, and not just something that its handler awaited."""
+    import asyncio
+
+    if not isinstance(error, asyncio.CancelledError):
+        return isinstance(error, (KeyboardInterrupt, GeneratorExit))
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

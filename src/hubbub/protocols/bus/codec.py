@@ -15,7 +15,7 @@ from hubbub.broker.tail import Start
 from hubbub.model.settings import TopicSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 VERSION = 1
 
@@ -367,7 +367,15 @@ class FrameReader:
         """Take in bytes, cut anywhere."""
         self._buffer += data
 
-    def frames(self) -> Iterator[bytes]:
+    @property
+    def holds_frame(self) -> bool:
+        """Whether ``frames`` has one to give, or to refuse, without being fed."""
+        if len(self._buffer) < _LENGTH_BYTES:
+            return False
+        size = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
+        return size > self.limit or len(self._buffer) >= _LENGTH_BYTES + size
+
+    def frames(self) -> Generator[bytes, None, None]:
         """Each whole frame, without its length.
 
         Raises:

@@ -141,6 +141,10 @@ class Service:
         found = self._broker.subscriptions.get(request.name, self._topic(request.topic))
         if found is None:
             raise UnknownTopicError(f"{request.topic} has no subscription {request.name}")
+        if found.consumers:  # they would hear nothing more, and not know; Kafka: NON_EMPTY_GROUP
+            raise InvalidSettingsError(
+                f"subscription {request.name} of {request.topic} has members"
+            )
         self._broker.subscriptions.delete(found)
         self._answer_when_durable(codec.Done(request.id))
 
