@@ -89,6 +89,9 @@ def test_addresses_used_once_do_not_fill_the_memory(monkeypatch):
     for number in range(100):
         assert router.route(parse_address(f"_INBOX.{number}")) == ("mux",)
     assert len(router._routes) <= 10
+    long = parse_address("_INBOX." + "x" * 60_000)
+    assert router.route(long) == ("mux",)
+    assert long not in router._routes
 
 
 def test_removing_everything_leaves_nothing_behind():

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 # Addresses whose routes are remembered; reply inboxes are used once, so the cache must not grow
-# with them. 64 Ki routes take about 10 MB.
+# with them. 64 Ki routes of ordinary addresses take about 10 MB; long ones are looked up each time.
 MAX_CACHED_ROUTES = 65_536
+MAX_CACHED_LENGTH = 256
 
 
 class Router(Generic[V]):
@@ -72,7 +73,8 @@ class Router(Generic[V]):
             found = (*self._exact.get(address, ()), *self._by_pattern(address))
             if len(self._routes) >= MAX_CACHED_ROUTES:
                 self._routes.clear()
-            self._routes[address] = found
+            if len(address) <= MAX_CACHED_LENGTH:
+                self._routes[address] = found
         return found
 
     def _by_pattern(self, address: Address) -> list[V]:
