@@ -78,6 +78,31 @@ def test_a_name_that_no_protocol_could_carry_is_refused(text):
         parse_address(text)
 
 
+# What one rule each forbids, around any text at all.
+FORBIDDEN = st.sampled_from(
+    ["\n", "\x7f", "\x85", "\ud800", "e\u0301", "." * MAX_LEVELS, "a" * 65_536]
+)
+
+
+@given(st.text(max_size=20), FORBIDDEN, st.text(max_size=20))
+def test_what_is_forbidden_is_refused_wherever_it_stands(before, forbidden, after):
+    with pytest.raises(InvalidAddressError):
+        parse_address(before + forbidden + after)
+
+
+@given(st.text(max_size=20))
+def test_a_text_is_an_address_as_it_is_or_none(text):
+    try:
+        address = parse_address(text)
+    except InvalidAddressError:
+        assert not unicodedata.is_normalized("NFC", text) or any(
+            unicodedata.category(character) in {"Cc", "Cs"} for character in text
+        )
+    else:
+        assert address == text
+        assert is_internal(address) == text.startswith(("$", "__"))
+
+
 def test_the_longest_and_deepest_names_are_accepted():
     assert parse_address(".".join("a" * MAX_LEVELS)).count(".") == MAX_LEVELS - 1
     assert len(parse_address("a" * MAX_ADDRESS_BYTES)) == MAX_ADDRESS_BYTES

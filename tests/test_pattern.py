@@ -38,6 +38,35 @@ def test_wildcards_mean_what_they_say(pattern, ends_with_many, levels):
     assert parse_pattern(".".join(pattern)).matches(".".join(levels)) == expected
 
 
+@given(parts, parts)
+def test_an_exact_pattern_matches_itself_alone_and_reads_as_its_address(one, other):
+    pattern = parse_pattern(".".join(one))
+    assert pattern.matches(".".join(other)) == (one == other)
+    assert str(pattern) == ".".join(one)
+
+
+@given(pattern_levels, st.booleans())
+def test_a_pattern_reads_as_it_was_written(pattern, ends_with_many):
+    text = ".".join([*pattern, ">"] if ends_with_many else pattern)
+    assert str(parse_pattern(text)) == text
+
+
+@given(pattern_levels, pattern_levels)
+def test_many_levels_before_the_end_are_refused_everywhere(before, after):
+    with pytest.raises(InvalidAddressError):
+        parse_pattern(".".join([*before, ">", *after]))
+
+
+@given(st.text(alphabet="ab*?[]", max_size=20), st.integers(MAX_GLOB_BYTES - 3, MAX_GLOB_BYTES + 3))
+def test_a_glob_reads_as_it_was_written_up_to_its_limit(text, size):
+    assert str(Glob(text.encode())) == text
+    if size > MAX_GLOB_BYTES:
+        with pytest.raises(InvalidAddressError):
+            Glob(b"a" * size)
+    else:
+        assert Glob(b"a" * size).matches_name(b"a" * size)
+
+
 @pytest.mark.parametrize(
     ("pattern", "yes", "no"),
     [

@@ -63,6 +63,10 @@ class Outbox:
         self.write(chunk)
         return True
 
+    def wake(self) -> None:
+        """Have the server look at the session again, although there may be nothing to send."""
+        self._on_ready()
+
     def overflow(self) -> None:
         """Give the connection up: its peer does not read what it asked for."""
         self.overflowed = True

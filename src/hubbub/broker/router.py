@@ -10,8 +10,6 @@ from hubbub.model.address import to_opaque
 from hubbub.model.pattern import Exact, Wildcard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hubbub.model.address import Address
     from hubbub.model.pattern import Glob, Pattern
 
@@ -86,8 +84,3 @@ class Router(Generic[V]):
                     found.extend((order, value) for value, order in values.items())
         found.sort(key=lambda pair: pair[0])
         return [value for _, value in found]
-
-    def exact(self) -> Iterator[tuple[Address, int]]:
-        """Each address subscribed to by name, with the number of its subscribers."""
-        for address, values in self._exact.items():
-            yield address, len(values)

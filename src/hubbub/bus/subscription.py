@@ -182,10 +182,7 @@ class Subscription:
             if self._left is not None and not self._count_down():
                 return
             yield message
-            if self._settles:
-                self._succeeded(message, None)
-            if self._left == 0:
-                self.unsubscribe()
+            self._come_back(message)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """As ``__iter__``, for ``async for``."""
@@ -194,10 +191,14 @@ class Subscription:
             if self._left is not None and not self._count_down():
                 return
             yield message
-            if self._settles:
-                self._succeeded(message, None)
-            if self._left == 0:
-                self.unsubscribe()
+            self._come_back(message)
+
+    def _come_back(self, message: Message) -> None:
+        """The loop has gone through its body with ``message``."""
+        if self._settles:
+            self._succeeded(message, None)
+        if self._left == 0:
+            self.unsubscribe()
 
     def __enter__(self) -> Self:
         return self

@@ -121,7 +121,7 @@ class BusSession:
         self._turn = None
         self._work()
         # Notices have no answer, so nothing else might tell the server to read on.
-        self.outbox.write(b"")
+        self.outbox.wake()
 
     def _carry_out(self, request: codec.Request) -> None:
         if self._service is not None:

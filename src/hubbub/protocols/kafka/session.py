@@ -166,7 +166,7 @@ class KafkaSession:
         if not self.paused:
             # The server looks at ``paused`` when it is given something to send, which requests that
             # want no response do not do.
-            self.outbox.write(b"")
+            self.outbox.wake()
 
     def _look_again(self) -> None:
         """Go on with requests that are left over, soon: not from within whoever gave a response.
