@@ -14,9 +14,8 @@ from hubbub.broker.config import BrokerConfig
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer
 from hubbub.broker.timers import Timers
-from hubbub.log.batch import encode, scan
-from hubbub.log.memory import MemoryLog, MemoryPartition
-from hubbub.log.waiting import Waiting
+from hubbub.log.batch import encode
+from hubbub.log.memory import MemoryLog
 from hubbub.model.address import parse_address
 from hubbub.protocols.kafka.listener import KafkaListener
 from hubbub.protocols.kafka.schema import request_type, response_type
@@ -26,52 +25,6 @@ from kafka_admin import _build
 PEER = Peer(("192.0.2.7", 50123), ("127.0.0.1", 9092))
 NOW_MS = 1_700_000_000_000
 SIZE = struct.Struct(">i")
-
-
-class HeldPartition(MemoryPartition):
-    """Durable when the test says so."""
-
-    def __init__(self, settings: Any) -> None:
-        super().__init__(settings)
-        self._synced = 0
-        self._held = Waiting()
-
-    @property
-    def durable_offset(self) -> int:
-        return self._synced
-
-    def when_durable(self, offset: int, done: Any) -> None:
-        if offset <= self._synced:
-            done(None)
-        else:
-            self._held.add(offset, done)
-
-    def read(self, offset: int, max_bytes: int, *, at_least_one: bool = True) -> bytes:
-        data = super().read(offset, max_bytes, at_least_one=at_least_one)
-        visible = [info.size for info in scan(data) if info.next_offset <= self._synced]
-        return data[: sum(visible)]
-
-    def sync(self) -> None:
-        self._synced = self.end_offset
-        self._held.reached(self._synced)
-
-    def fail(self, failure: Exception) -> None:
-        self._held.failed(failure)
-
-
-class HeldLog(MemoryLog):
-    """A memory engine that waits for ``sync`` before it calls anything durable."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.partitions: dict[tuple[int, int], HeldPartition] = {}
-
-    def open(self, number: int, partition: int, settings: Any) -> HeldPartition:
-        return self.partitions.setdefault((number, partition), HeldPartition(settings))
-
-    def sync(self) -> None:
-        for partition in list(self.partitions.values()):
-            partition.sync()
 
 
 class Wire:

@@ -1,69 +1,68 @@
-"""A broker small enough to see through, and a Redis connection without a socket."""
+"""A Redis connection without a socket, to a broker whose disk does what the test says."""
 
 from __future__ import annotations
 
+from hubbub.broker.broker import Broker
+from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
-from hubbub.broker.publication import Publication
-from hubbub.broker.router import Router
 from hubbub.broker.session import Peer
 from hubbub.broker.timers import Timers
-from hubbub.model.errors import DeniedError
+from hubbub.model.address import Address
+from hubbub.model.pattern import parse_pattern
 from hubbub.protocols.redis.listener import RedisListener
+from held_log import HeldLog
 
 
-class HeldPublication(Publication):
-    """Stored, and not durable before the test says so."""
-
-    def __new__(cls, observers, broker):
-        held = super().__new__(cls, observers, ("a partition",))
-        held.broker = broker
-        return held
-
-    def when_durable(self, done):
-        self.broker.syncs.append(done)
-
-
-class SmallBroker:
-    """Routes messages; what is in ``stored`` or ``denied`` is told apart by address."""
+class DenyList:
+    """Lets everyone do everything but what is in ``denied``."""
 
     def __init__(self):
-        self.timers = Timers(now=1000.0, wall_ms=1_700_000_000_123)
-        self.observers = Router()
-        self.stored = set()
         self.denied = set()
-        self.failure = None
-        self.published = []
-        self.syncs = []
 
     def may(self, principal, action, target):
         return (action, str(target)) not in self.denied
 
-    def subscribe(self, pattern, observer):
-        self.observers.add(pattern, observer)
 
-    def unsubscribe(self, pattern, observer):
-        self.observers.remove(pattern, observer)
+class SmallBroker(Broker):
+    """A broker of one client's making: topics by name, and syncs by hand."""
 
-    def publish(self, message, principal=""):
-        if message.address.startswith("__hubbub") or not self.may(
-            principal, "publish", message.address
-        ):
-            raise DeniedError(f"{message.address} is a reserved name")
-        if self.failure:
-            raise self.failure
-        self.published.append(message)
-        observers = self.observers.route(message.address)
-        for observer in observers:
-            observer.observe(message)
-        if message.address in self.stored:
-            return HeldPublication(len(observers), self)
-        return Publication(len(observers))
+    def __init__(self, access=None):
+        timers = Timers(now=1000.0, wall_ms=1_700_000_000_123)
+        super().__init__(HeldLog(), timers, access=access)
+
+    def store(self, *names, settings=None):
+        """Make topics of these names."""
+        for name in names:
+            self.create_topic(Address(name), 1, settings)
+        self.log.sync()
+
+    def partition(self, name):
+        return self.topics.get(Address(name)).partitions[0].log
 
     def sync(self, failure=None):
         """What is stored so far is durable, or will never be."""
-        syncs, self.syncs = self.syncs, []
-        for done in syncs:
-            done(failure)
+        if failure is None:
+            self.log.sync()
+        else:
+            for partition in self.log.partitions.values():
+                partition.fail(failure)
+
+    @property
+    def awaited(self):
+        """Whether anybody waits for the disk."""
+        return any(partition.is_awaited for partition in self.log.partitions.values())
+
+
+class Recorder:
+    """An observer of everything."""
+
+    def __init__(self, broker):
+        self.subscriber = Subscriber("test", "recorder")
+        self.messages = []
+        broker.subscribe(parse_pattern("#"), self)
+
+    def observe(self, message):
+        self.messages.append(message)
 
 
 class Connection:
@@ -99,5 +98,5 @@ def request(*arguments):
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts)
 
 
-def small_listener(**settings):
-    return RedisListener(SmallBroker(), settings)
+def small_listener(access=None, **settings):
+    return RedisListener(SmallBroker(access), settings)

@@ -134,7 +134,8 @@ class Client:
 
     def __init__(self, world):
         self.world = world
-        self.outbox = Outbox()
+        self.looks = []  # what the server saw of ``paused`` each time it was to look
+        self.outbox = Outbox(lambda: self.looks.append(self.session.paused))
         peer = Peer(("127.0.0.1", 1), ("127.0.0.1", 2))
         self.session = world.listener.session(peer, self.outbox)
         self._reader = FrameReader(2**31)
@@ -563,11 +564,11 @@ def test_many_frames_at_once_leave_others_their_turn_and_are_answered_in_order(w
 
 
 def test_the_server_looks_again_after_frames_that_have_no_answer(world):
-    client, looks = world.client(), []
+    client = world.client()
     client.session.receive(codec.frame(Credit(1, 1)) * (MAX_FRAMES_PER_TURN + 1))
-    client.session.outbox._on_ready = lambda: looks.append(client.session.paused)
+    client.looks.clear()
     world.pass_time()
-    assert looks == [False]
+    assert client.looks == [False]
 
 
 def test_frames_beyond_what_may_be_under_way_are_left_until_there_is_room(world, monkeypatch):

@@ -15,7 +15,8 @@ from hubbub.protocols.kafka.fetch import MAX_RESPONSE_BYTES
 from hubbub.protocols.kafka.list_offsets import latest_time
 from hubbub.protocols.kafka.versions import FETCH, LIST_OFFSETS, OFFSET_FOR_LEADER_EPOCH
 from kafka_admin import part
-from kafka_wire import NOW_MS, HeldLog, Wire, batch, milliseconds, versions
+from held_log import HeldLog
+from kafka_wire import NOW_MS, Wire, batch, milliseconds, versions
 
 ANY = 1 << 20
 

@@ -12,7 +12,8 @@ from hubbub.protocols.kafka import metadata as kafka_metadata
 from hubbub.protocols.kafka.operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from hubbub.protocols.kafka.versions import DESCRIBE_TOPIC_PARTITIONS, METADATA
 from kafka_admin import part
-from kafka_wire import PEER, HeldLog, Wire, versions
+from held_log import HeldLog
+from kafka_wire import PEER, Wire, versions
 
 NOT_ASKED_FOR = -(2**31)
 CONSUMER_OFFSETS = "__consumer_offsets"

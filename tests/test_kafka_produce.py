@@ -16,7 +16,8 @@ from hubbub.model.pattern import Exact
 from hubbub.model.settings import TopicSettings
 from hubbub.protocols.kafka.versions import INIT_PRODUCER_ID, PRODUCE
 from kafka_admin import part
-from kafka_wire import NOW_MS, HeldLog, Wire, batch, frame, milliseconds, versions
+from held_log import HeldLog
+from kafka_wire import NOW_MS, Wire, batch, frame, milliseconds, versions
 
 ZSTD = 4
 BATCH_LENGTH = struct.Struct(">i")

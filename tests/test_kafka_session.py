@@ -21,7 +21,8 @@ from hubbub.protocols.kafka.session import (
 )
 from hubbub.protocols.kafka.versions import API_VERSIONS, METADATA, PRODUCE, VERSIONS
 from kafka_admin import part
-from kafka_wire import PEER, HeldLog, Wire, batch, frame, milliseconds
+from held_log import HeldLog
+from kafka_wire import PEER, Wire, batch, frame, milliseconds
 
 DESCRIBE_CLUSTER = 60
 
@@ -136,12 +137,12 @@ def test_a_client_that_does_not_read_is_answered_no_further_until_it_does(wire, 
     assert len(held.replies) == 2
     wire.advance(1)
     assert len(held.replies) == 2
-    wire.outbox.take()  # the server has it, the socket not yet
-    wire.outbox.backlog = MAX_UNSENT_BYTES
+    wire.outbox.take()
+    wire.outbox.write(bytes(MAX_UNSENT_BYTES))  # the socket does not take it
     held.session.resume()
     wire.advance(1)
     assert len(held.replies) == 2
-    wire.outbox.backlog = 0
+    wire.outbox.take()
     held.session.resume()
     wire.advance(1)
     assert len(held.replies) == 4
@@ -182,10 +183,10 @@ def test_requests_left_over_at_the_end_are_not_handled(wire, held):
 
 
 def test_a_client_that_goes_while_it_is_not_read_from_is_not_read_from_again(wire, held):
-    wire.outbox.backlog = MAX_UNSENT_BYTES
+    wire.outbox.write(bytes(MAX_UNSENT_BYTES))
     held.session.receive(metadata())
     held.session.disconnected()
-    wire.outbox.backlog = 0
+    wire.outbox.take()
     held.session.resume()
     wire.advance(1)
     assert held.replies == []

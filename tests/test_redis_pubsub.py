@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
 from hubbub.model.address import Address
 from hubbub.model.message import Message
 from hubbub.model.pattern import Exact
 from hubbub.protocols.redis import subscriptions
-from hubbub.protocols.redis.deliveries import MAX_CACHED_BYTES, Deliveries
-from redis_double import Connection, request, small_listener
+from redis_double import Connection, DenyList, Recorder, request, small_listener
 
 HELLO3 = request("HELLO", "3")
 
@@ -58,7 +58,7 @@ def test_messages_come_in_publish_order(listener):
 
 def test_the_publish_count_is_of_every_observer_whatever_its_protocol(listener):
     class Foreign:
-        subscriber = None
+        subscriber = Subscriber("test", "foreign")
         messages = ()
 
         def observe(self, message):
@@ -117,13 +117,14 @@ def test_numsub_counts_clients_and_numpat_patterns(listener):
 
 
 def test_sharded_channels_are_a_name_space_of_their_own(listener):
+    recorder = Recorder(listener.broker)
     sharded = subscriber(listener, ("SSUBSCRIBE", "a"))
     plain = subscriber(listener, ("SUBSCRIBE", "a"), ("PSUBSCRIBE", "*"))
     asking = Connection(listener)
-    assert asking.ask_inline("SPUBLISH a 1", "PUBLISH a 2") == b":1\r\n:2\r\n"
+    assert asking.ask_inline("SPUBLISH a 1", "PUBLISH a 2") == b":1\r\n:3\r\n"
     assert sharded.read() == request("smessage", "a", "1")
     assert plain.read() == request("message", "a", "2") + request("pmessage", "*", "a", "2")
-    assert listener.broker.published[0].value == b"2"
+    assert [message.value for message in recorder.messages] == [b"2"]
     assert asking.ask_inline("PUBSUB CHANNELS", "PUBSUB SHARDNUMSUB a") == (
         request("a") + b"*2\r\n$1\r\na\r\n:1\r\n"
     )
@@ -148,26 +149,35 @@ def test_replies_may_be_silenced_but_not_deliveries_and_confirmations(listener):
 
 
 def test_a_reserved_name_cannot_be_published_to(listener):
+    state = listener.broker.partition("__hubbub_state")
+    before = state.end_offset
     reply = Connection(listener).ask(request("PUBLISH", "__hubbub_state", "x"))
     assert reply.startswith(b"-NOPERM ")
-    assert not listener.broker.published
+    assert state.end_offset == before
 
 
 @pytest.mark.parametrize("command", ["SUBSCRIBE", "SSUBSCRIBE"])
-def test_one_name_that_is_refused_refuses_the_whole_request(listener, command):
-    listener.broker.denied.add(("subscribe", "secret"))
+def test_one_name_that_is_refused_refuses_the_whole_request(command):
+    denials = DenyList()
+    listener = small_listener(denials)
+    denials.denied.add(("subscribe", "secret"))
     client = Connection(listener)
     assert client.ask(request(command, "a", "secret")).startswith(b"-NOPERM ")
     assert client.ask(request(command, "a", "." * 200)).startswith(b"-ERR an address ")
     assert client.ask_inline("PUBSUB CHANNELS", "PUBSUB SHARDCHANNELS") == b"*0\r\n" * 2
 
 
-def test_sharded_channels_ask_for_permission_to_publish_and_to_receive(listener):
-    client = subscriber(listener, ("SSUBSCRIBE", "a", "b"))
-    listener.broker.denied |= {("publish", "a"), ("receive", "b")}
+@pytest.mark.parametrize(
+    ("subscribe", "publish"), [("SSUBSCRIBE", "SPUBLISH"), ("SUBSCRIBE", "PUBLISH")]
+)
+def test_channels_ask_for_permission_to_publish_and_to_receive(subscribe, publish):
+    denials = DenyList()
+    listener = small_listener(denials)
+    client = subscriber(listener, (subscribe, "a", "b"))
+    denials.denied |= {("publish", "a"), ("receive", "b")}
     publisher = Connection(listener)
-    assert publisher.ask(request("SPUBLISH", "a", "x")).startswith(b"-NOPERM ")
-    assert publisher.ask(request("SPUBLISH", "b", "x")) == b":0\r\n"
+    assert publisher.ask(request(publish, "a", "x")).startswith(b"-NOPERM ")
+    assert publisher.ask(request(publish, "b", "x")) == b":0\r\n"
     assert client.read() == b""
 
 
@@ -214,15 +224,15 @@ def test_the_outbox_limit_is_a_parameter(listener):
 
 def test_one_rendering_is_shared_by_all_who_get_the_same_bytes(listener):
     clients = [subscriber(listener, ("SUBSCRIBE", "a")) for _ in range(3)]
-    Connection(listener).ask(request("PUBLISH", "a", "x"))
+    Connection(listener).ask(request("PUBLISH", "a", "x" * 10_000))
     first, *others = [client.outbox.take() for client in clients]
     assert all(frames[0] is first[0] for frames in others)
 
 
-def test_renderings_of_a_large_message_are_not_hoarded():
-    deliveries = Deliveries()
-    message = Message(Address("a"), b"x" * (MAX_CACHED_BYTES // 2))
-    frames = [deliveries.frame(b"%d" % head, message) for head in range(4)]
-    assert [frame[:1] for frame in frames] == [b"0", b"1", b"2", b"3"]
-    assert deliveries.frame(b"3", message) is frames[3]
-    assert deliveries.frame(b"0", message) is not frames[0]
+
+def test_a_pattern_is_rendered_once_for_all_who_follow_it(listener):
+    clients = [subscriber(listener, ("PSUBSCRIBE", "a*")) for _ in range(3)]
+    Connection(listener).ask(request("PUBLISH", "abc", "x" * 10_000))
+    first, *others = [client.outbox.take() for client in clients]
+    assert first[0].startswith(b"*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$3\r\nabc\r\n$10000\r\n")
+    assert all(frames[0] is first[0] for frames in others)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hubbub.model.errors import MessageTooLargeError, StorageError, StorageFullError
+from hubbub.model.errors import StorageError, StorageFullError
+from hubbub.model.settings import TopicSettings
 from hubbub.protocols.redis import replies
 from redis_double import Connection, request, small_listener
 
@@ -12,7 +13,7 @@ from redis_double import Connection, request, small_listener
 @pytest.fixture
 def listener():
     listener = small_listener()
-    listener.broker.stored.add("stored")
+    listener.broker.store("stored", "other")
     return listener
 
 
@@ -26,11 +27,10 @@ def test_a_publish_to_a_stored_topic_is_answered_when_it_is_durable(listener):
 def test_later_replies_wait_their_turn(listener):
     client = Connection(listener)
     assert client.ask_inline("PING", "PUBLISH stored 1", "PING a", "nonsense") == b"+PONG\r\n"
-    assert client.ask_inline("PUBLISH stored 2", "PUBLISH live 3") == b""
-    first, second = listener.broker.syncs
-    second(None)
+    assert client.ask_inline("PUBLISH other 2", "PUBLISH live 3") == b""
+    listener.broker.partition("other").sync()
     assert client.read() == b""
-    first(None)
+    listener.broker.partition("stored").sync()
     assert client.read() == (
         b":0\r\n$1\r\na\r\n-ERR unknown command 'nonsense', with args beginning with: \r\n"
         b":0\r\n:0\r\n"
@@ -53,10 +53,12 @@ def test_a_publish_that_the_disk_lost_is_answered_with_an_error(listener, failur
 
 
 def test_a_publish_that_is_refused_at_once_is_answered_at_once(listener):
-    listener.broker.failure = MessageTooLargeError("larger than max_message_bytes")
-    assert Connection(listener).ask_inline("PUBLISH a x") == (
-        b"-ERR larger than max_message_bytes\r\n"
-    )
+    listener.broker.store("small", settings=TopicSettings(max_message_bytes=100))
+    client, large = Connection(listener), "x" * 100
+    answers = client.ask(request("PUBLISH", "small", large) + request("PUBLISH", "live", large))
+    refused, second, _ = answers.split(b"\r\n")
+    assert refused.startswith(b"-ERR the batch has ")
+    assert second == b":0"
 
 
 def test_exec_is_one_array_however_long_its_publishes_take(listener):
@@ -138,7 +140,7 @@ def test_durability_that_comes_after_the_client_went_hurts_nobody(listener):
     client.ask_inline("PUBLISH stored 1")
     client.session.disconnected()
     listener.broker.sync()
-    assert listener.broker.syncs == []
+    assert not listener.broker.awaited
 
 
 @pytest.mark.parametrize("before", ["PING", "PUBLISH stored 1"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hubbub.model.errors import InvalidSettingsError
 from hubbub.protocols.redis import transaction
 from hubbub.protocols.redis.commands import COMMANDS
-from redis_double import Connection, request, small_listener
+from redis_double import Connection, Recorder, request, small_listener
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
 WRONGPASS = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
@@ -33,19 +33,19 @@ def guarded():
 
 @pytest.mark.parametrize("verb", ["GET", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "get"])
 def test_an_http_request_is_hung_up_on_before_any_command_runs(listener, verb):
-    client = Connection(listener)
+    client, recorder = Connection(listener), Recorder(listener.broker)
     assert client.ask(HTTP.replace(b"POST", verb.encode())) == b""
     assert client.closed
-    assert not listener.broker.published
+    assert not recorder.messages
 
 
 @pytest.mark.parametrize("line", [b"POST x\r\n", b"Host: x\r\n", request("post", "/")])
 def test_the_words_that_redis_hangs_up_on_end_the_connection(listener, line):
-    client = Connection(listener)
+    client, recorder = Connection(listener), Recorder(listener.broker)
     assert client.ask(b"PING\r\n" + line + b"PUBLISH a b\r\n") == b"+PONG\r\n"
     assert client.closed
-    client.session.receive(b"PUBLISH a b\r\n")
-    assert not listener.broker.published
+    client.session.receive(b"PUBLISH a b\r\n" + request("PUBLISH", "a", "b"))
+    assert not recorder.messages
 
 
 # Authentication
@@ -277,13 +277,13 @@ def test_any_bytes_end_in_replies_or_a_close_and_leave_the_others_alone(pieces):
 
 
 def test_nothing_runs_after_a_protocol_error(listener):
-    client = Connection(listener)
+    client, recorder = Connection(listener), Recorder(listener.broker)
     assert client.ask(b"*1\r\n!\r\n" + request("PUBLISH", "a", "b")) == (
         b"-ERR Protocol error: expected '$', got '!'\r\n"
     )
     assert client.closed
     assert client.ask(request("PUBLISH", "a", "b")) == b""
-    assert not listener.broker.published
+    assert not recorder.messages
 
 
 def test_a_transaction_has_a_bounded_number_of_commands(listener, monkeypatch):

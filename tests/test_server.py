@@ -13,16 +13,17 @@ import redis
 import hubbub
 from hubbub.broker.timers import Timers
 from hubbub.model.address import parse_address
+from hubbub.server.acceptor import Acceptor
 from hubbub.server.binding import bind_all, parse_endpoints
 from hubbub.server.committer import Committer
 from hubbub.server.config import Config, ServerSection, SubscriptionConfig, TopicConfig
-from hubbub.server.connection import Connection
 from hubbub.server.server import Server
 from hubbub.server.turn import Turn
 from serving import ServerProcess
 
 if TYPE_CHECKING:
     from hubbub.broker.outbox import Outbox
+    from hubbub.server.connection import Connection
 
 
 class Echo:
@@ -64,12 +65,16 @@ class EchoListener:
 async def serving(limit: int = 100):
     loop = asyncio.get_running_loop()
     turn, listener = Turn(loop, Timers()), EchoListener()
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    port = listening.getsockname()[1]
     open_connections: set[Connection] = set()
-    server = await loop.create_server(
-        lambda: Connection(listener, turn, open_connections, limit), "127.0.0.1", 0
-    )
-    yield listener, server.sockets[0].getsockname()[1], turn
-    server.close()
+    acceptor = Acceptor(loop, listening, listener, turn, open_connections, limit)
+    yield listener, port, turn
+    acceptor.close()
+    for connection in tuple(open_connections):
+        connection.close()
+    await asyncio.gather(*(connection.gone for connection in open_connections))
 
 
 def run(test) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,17 +10,17 @@ from hubbub.broker import names
 from hubbub.broker.access import AllowAll
 from hubbub.broker.config import BrokerConfig
 from hubbub.broker.decode import record_decoder
+from hubbub.broker.dispatch import Dispatcher
 from hubbub.broker.groups import GroupCoordinator
 from hubbub.broker.identity import Identity
 from hubbub.broker.offsets import CommittedOffsets
 from hubbub.broker.publication import Publication, Stored
 from hubbub.broker.router import Router
+from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog
 from hubbub.broker.subscriptions import Subscriptions
 from hubbub.broker.topics import Catalogue
-from hubbub.log.hashing import murmur2
-from hubbub.log.records import encode_messages
-from hubbub.model.errors import DeniedError, HubbubError, StorageError
+from hubbub.model.errors import DeniedError, HubbubError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +30,11 @@ if TYPE_CHECKING:
     from hubbub.broker.partition import Partition
     from hubbub.broker.timers import Timers
     from hubbub.broker.topics import Topic
-    from hubbub.log.seam import Appended, Log, PartitionLog
+    from hubbub.log.seam import Log, PartitionLog
     from hubbub.model.address import Address
     from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
     from hubbub.model.settings import TopicSettings
-
-logger = logging.getLogger(__name__)
 
 
 class Broker:
@@ -56,6 +53,8 @@ class Broker:
         self.access: Access = access or AllowAll()
         self.topics = Catalogue(log, timers, self.config.max_partitions)
         self.observers: Router[Observer] = Router()
+        self.routes = Routes(self.observers, self.topics)
+        self.dispatcher = Dispatcher(self.routes, self.access, timers)
         state = self._internal(names.STATE).partitions[0].log
         self.identity = Identity(StateLog(state, timers, b"broker"))
         self.cluster_id = self.identity.cluster_id
@@ -94,18 +93,9 @@ class Broker:
 
         Raises: DeniedError, MessageTooLargeError, MissingKeyError, StorageError.
         """
-        if names.is_reserved(message.address):
-            raise DeniedError(f"{message.address} is a reserved name")
-        self._authorise(principal, "publish", message.address)
         if message.timestamp_ms < 0:
             message = msgspec.structs.replace(message, timestamp_ms=self.timers.wall_ms)
-        topics = self.topics.capturing.route(message.address)
-        if not topics:
-            return Publication(self._deliver(message))
-        home = self.topics.get(message.address) or topics[0]
-        stored = [self._store(home, message)]
-        failure = self._store_elsewhere(home, message, stored)
-        return Publication(self._deliver(message), tuple(stored), failure)
+        return self.dispatcher.publish(self.routes.of(message.address), message, principal)
 
     # Stored
 
@@ -119,13 +109,12 @@ class Broker:
             raise DeniedError(f"{topic.name} is a reserved name")
         self._authorise(principal, "publish", topic.name)
         appended = partition.log.append(batch, self.timers.wall_ms)
-        stored = [_stored(partition, appended)]
-        failure: StorageError | None = None
-        if not appended.duplicate and self._others_want(topic):
-            for record in self.decode(bytes(batch), partition):
-                failure = self._store_elsewhere(topic, record.message, stored) or failure
-                self._deliver(record.message)
-        return Publication(0, tuple(stored), failure)
+        stored = Stored(
+            partition.log, topic.name, partition.index, appended.base_offset, appended.next_offset
+        )
+        if appended.duplicate:
+            return Publication(0, (stored,))
+        return self._pass_on(topic, partition, bytes(batch), stored)
 
     def topic_for(self, address: Address) -> Topic:
         """The topic of that name, made if need be; raises as ``Catalogue.create``."""
@@ -161,47 +150,25 @@ class Broker:
         if not self.access.may(principal, action, target):
             raise DeniedError(f"{principal or 'anonymous'} may not {action} {target}")
 
-    def _deliver(self, message: Message) -> int:
-        delivered = 0
-        for observer in self.observers.route(message.address):
-            # Decided on the concrete address, because the pattern may cover what is denied.
-            if self.access.may(observer.subscriber.principal, "receive", message.address):
-                observer.observe(message)
-                delivered += 1
-        return delivered
-
-    def _store(self, topic: Topic, message: Message) -> Stored:
-        partition = topic.partitions[_partition_of(message, len(topic.partitions))]
-        batch = encode_messages([message], topic.name)
-        return _stored(partition, partition.log.append(batch, self.timers.wall_ms))
-
-    def _store_elsewhere(
-        self, home: Topic, message: Message, stored: list[Stored]
-    ) -> StorageError | None:
-        """Store what ``home`` holds in the other topics that capture its address.
-
-        What one of them refuses by its settings is its own affair; a disk that refuses is told to the
-        publisher when it asks whether the message is durable.
-        """
-        failure: StorageError | None = None
-        for topic in self.topics.capturing.route(message.address):
-            if topic is home:
-                continue
-            try:
-                stored.append(self._store(topic, message))
-            except StorageError as error:
-                failure = error
-            except HubbubError as error:
-                logger.warning("%s refused a message to %s: %s", topic.name, message.address, error)
-        return failure
-
-    def _others_want(self, topic: Topic) -> bool:
-        # A record's own address may differ from the topic's name only where the topic captures more.
-        return bool(
-            self.observers.route(topic.name)
-            or topic.settings.captures
-            or len(self.topics.capturing.route(topic.name)) > 1
-        )
+    def _pass_on(
+        self, topic: Topic, partition: Partition, batch: bytes, stored: Stored
+    ) -> Publication:
+        """Publish to everyone else what the topic now holds."""
+        if topic.settings.captures:  # so that a record's address may be another one
+            outcomes = [
+                self.dispatcher.pass_on_message(
+                    self.routes.of(record.message.address), record.message, topic
+                )
+                for record in self.decode(batch, partition)
+            ]
+        else:
+            route = self.routes.of(topic.name)
+            if not route.observers and len(route.topics) == 1:
+                return Publication(0, (stored,))
+            outcomes = [self.dispatcher.pass_on(route, batch)]
+        elsewhere = [place for outcome in outcomes for place in outcome.stored]
+        failure = next((each.failure for each in outcomes if each.failure is not None), None)
+        return Publication(0, (stored, *elsewhere), failure)
 
     def _publish_dead_letter(
         self,
@@ -238,20 +205,3 @@ class Broker:
         if log.clean(self.timers.wall_ms):
             logs.append(log)
 
-
-def _stored(partition: Partition, appended: Appended) -> Stored:
-    return Stored(
-        partition.log,
-        partition.topic.name,
-        partition.index,
-        appended.base_offset,
-        appended.next_offset,
-    )
-
-
-def _partition_of(message: Message, count: int) -> int:
-    """Kafka's partition of the key; without one of the address, whose order is kept then."""
-    if count == 1:
-        return 0
-    key = message.address.encode() if message.key is None else message.key
-    return (murmur2(key) & 0x7FFFFFFF) % count

@@ -10,6 +10,8 @@ from hubbub.model.address import to_opaque
 from hubbub.model.pattern import Exact, Wildcard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hubbub.model.address import Address
     from hubbub.model.pattern import Glob, Pattern
 
@@ -34,18 +36,21 @@ class Router(Generic[V]):
         self._wildcards: Trie[V] = Trie()
         self._globs: dict[Glob, dict[V, int]] = {}
         self._routes: dict[Address, tuple[V, ...]] = {}
+        self._watchers: list[Callable[[Pattern], None]] = []
+
+    def watch(self, call: Callable[[Pattern], None]) -> None:
+        """Call ``call`` with each pattern that a value is added under or removed from."""
+        self._watchers.append(call)
 
     def add(self, pattern: Pattern, value: V) -> None:
         """Send what matches ``pattern`` to ``value``, once however often it is added."""
         if isinstance(pattern, Exact):
             self._exact.setdefault(pattern.address, {}).setdefault(value, next(self._order))
-            self._routes.pop(pattern.address, None)
-            return
-        if isinstance(pattern, Wildcard):
+        elif isinstance(pattern, Wildcard):
             self._wildcards.add(pattern, value, next(self._order))
         else:
             self._globs.setdefault(pattern, {}).setdefault(value, next(self._order))
-        self._routes.clear()
+        self._changed(pattern)
 
     def remove(self, pattern: Pattern, value: V) -> None:
         """Undo ``add``; nothing happens if it was not there."""
@@ -54,26 +59,36 @@ class Router(Generic[V]):
             values.pop(value, None)
             if not values:
                 self._exact.pop(pattern.address, None)
-            self._routes.pop(pattern.address, None)
-            return
-        if isinstance(pattern, Wildcard):
+        elif isinstance(pattern, Wildcard):
             self._wildcards.remove(pattern, value)
         elif pattern in self._globs:
             self._globs[pattern].pop(value, None)
             if not self._globs[pattern]:
                 del self._globs[pattern]
-        self._routes.clear()
+        self._changed(pattern)
 
     def route(self, address: Address) -> tuple[V, ...]:
         """Everyone interested in ``address``."""
         found = self._routes.get(address)
         if found is None:
-            found = (*self._exact.get(address, ()), *self._by_pattern(address))
+            found = self.match(address)
             if len(self._routes) >= MAX_CACHED_ROUTES:
                 self._routes.clear()
             if len(address) <= MAX_CACHED_LENGTH:
                 self._routes[address] = found
         return found
+
+    def match(self, address: Address) -> tuple[V, ...]:
+        """As ``route``, found anew and not remembered: for those who remember more than that."""
+        return (*self._exact.get(address, ()), *self._by_pattern(address))
+
+    def _changed(self, pattern: Pattern) -> None:
+        if isinstance(pattern, Exact):
+            self._routes.pop(pattern.address, None)
+        else:
+            self._routes.clear()
+        for call in self._watchers:
+            call(pattern)
 
     def _by_pattern(self, address: Address) -> list[V]:
         found = list(self._wildcards.match(address))

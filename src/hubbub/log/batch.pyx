@@ -226,18 +226,6 @@ def stamp(const uint8_t[::1] batch not None, int64_t base_offset, *, int32_t lea
 # --- records ---------------------------------------------------------------------------------
 
 
-cdef struct Record:
-    const uint8_t* start  # its length field
-    int64_t timestamp_delta
-    int64_t offset_delta
-    const uint8_t* key
-    int64_t key_size  # -1: none
-    const uint8_t* value
-    int64_t value_size  # -1: none
-    const uint8_t* headers
-    int64_t header_count
-
-
 cdef inline bint read_header(const uint8_t** at, const uint8_t* end, const uint8_t** name,
                              int64_t* name_size, const uint8_t** value,
                              int64_t* value_size) noexcept nogil:
@@ -327,14 +315,13 @@ cdef inline object bytes_or_none(const uint8_t* start, int64_t size):
     return None if size < 0 else PyBytes_FromStringAndSize(<const char*>start, size)
 
 
-cdef tuple headers_of(const Record* record, const uint8_t* end):
-    """The headers of a record that ``read_record`` found good."""
-    cdef const uint8_t* at = record.headers
+cdef tuple headers_of(const uint8_t* at, const uint8_t* end):
+    """The headers from ``at`` to the end of a record that ``read_record`` found good."""
     cdef const uint8_t* name
     cdef const uint8_t* value
     cdef int64_t name_size, value_size
     cdef list headers = []
-    for _ in range(record.header_count):
+    while at < end:
         read_header(&at, end, &name, &name_size, &value, &value_size)
         # Kafka's clients read a name that is no UTF-8 with replacement characters too.
         text = name[:name_size].decode("utf-8", "replace")
@@ -368,7 +355,7 @@ cdef const char* decode_batch(const uint8_t* batch, list records) except? NULL:
             timestamp,
             bytes_or_none(record.key, record.key_size),
             bytes_or_none(record.value, record.value_size),
-            headers_of(&record, at) if record.header_count else (),
+            headers_of(record.headers, at) if record.header_count else (),
         )))
     return "" if at == end else "bytes follow the last record"
 
@@ -402,10 +389,6 @@ def decode(const uint8_t[::1] data not None):
 cdef class Buffer:
     """Bytes that grow."""
 
-    cdef uint8_t* data
-    cdef Py_ssize_t size
-    cdef Py_ssize_t room
-
     def __dealloc__(self):
         free(self.data)
 
@@ -422,7 +405,7 @@ cdef class Buffer:
         self.data, self.room = data, room
         return 0
 
-    cdef inline void varint(self, int64_t value) noexcept:
+    cdef void varint(self, int64_t value) noexcept:
         cdef uint64_t bits = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
         while bits >= 0x80:
             self.data[self.size] = <uint8_t>(bits | 0x80)
@@ -431,11 +414,11 @@ cdef class Buffer:
         self.data[self.size] = <uint8_t>bits
         self.size += 1
 
-    cdef inline void raw(self, const void* start, Py_ssize_t size) noexcept:
+    cdef void raw(self, const void* start, Py_ssize_t size) noexcept:
         memcpy(self.data + self.size, start, size)
         self.size += size
 
-    cdef inline void field(self, bytes value) noexcept:
+    cdef void field(self, bytes value) noexcept:
         if value is None:
             self.varint(-1)
         else:
@@ -475,6 +458,23 @@ cdef int write_record(Buffer out, int64_t timestamp_delta, int64_t offset_delta,
         out.field(name)
         out.field(content)
     return 0
+
+
+cdef void write_header(Buffer out, int64_t base_offset, int64_t base_timestamp,
+                       int64_t max_timestamp, int64_t last_delta, int64_t count) noexcept:
+    """The header of a plain batch that no idempotent producer sent; ``finished`` does the rest."""
+    cdef uint8_t* start = out.data
+    store64(start + AT_BASE_OFFSET, <uint64_t>base_offset)
+    store32(start + AT_LEADER_EPOCH, 0)
+    start[AT_MAGIC] = MAGIC
+    store16(start + AT_ATTRIBUTES, 0)
+    store32(start + AT_LAST_OFFSET_DELTA, <uint32_t>last_delta)
+    store64(start + AT_BASE_TIMESTAMP, <uint64_t>base_timestamp)
+    store64(start + AT_MAX_TIMESTAMP, <uint64_t>max_timestamp)
+    store64(start + AT_PRODUCER_ID, <uint64_t>-1)
+    store16(start + AT_PRODUCER_EPOCH, -1)
+    store32(start + AT_BASE_SEQUENCE, <uint32_t>-1)
+    store32(start + AT_RECORD_COUNT, <uint32_t>count)
 
 
 cdef bytes finished(Buffer out):
@@ -521,18 +521,12 @@ def encode(records not None, *, int64_t base_offset=0, int64_t producer_id=-1,
         write_record(out, plus(timestamp, -base_timestamp), delta, key, value,
                      header_fields(headers) if headers else [])
         index += 1
+    write_header(out, base_offset, base_timestamp, max_timestamp, delta, index)
     start = out.data
-    store64(start + AT_BASE_OFFSET, <uint64_t>base_offset)
-    store32(start + AT_LEADER_EPOCH, 0)
-    start[AT_MAGIC] = MAGIC
     store16(start + AT_ATTRIBUTES, attributes)
-    store32(start + AT_LAST_OFFSET_DELTA, <uint32_t>delta)
-    store64(start + AT_BASE_TIMESTAMP, <uint64_t>base_timestamp)
-    store64(start + AT_MAX_TIMESTAMP, <uint64_t>max_timestamp)
     store64(start + AT_PRODUCER_ID, <uint64_t>producer_id)
     store16(start + AT_PRODUCER_EPOCH, producer_epoch)
     store32(start + AT_BASE_SEQUENCE, <uint32_t>base_sequence)
-    store32(start + AT_RECORD_COUNT, <uint32_t>index)
     return finished(out)
 
 

@@ -46,9 +46,9 @@ class MemoryPartition:
         """The end: there is nothing to wait for."""
         return self.end_offset
 
-    def append(self, batch: bytes | bytearray, now_ms: int) -> Appended:
+    def append(self, batch: bytes | bytearray, now_ms: int, *, own: bool = False) -> Appended:
         """See ``PartitionLog.append``."""
-        admitted = admit(batch, self.settings, self._producers, self.end_offset, now_ms)
+        admitted = admit(batch, self.settings, self._producers, self.end_offset, now_ms, own=own)
         data, info, appended = admitted
         if appended.duplicate:
             return appended

@@ -87,11 +87,11 @@ class DiskPartition:
 
     # --- appending ----------------------------------------------------------------------------
 
-    def append(self, batch: bytes | bytearray, now_ms: int) -> Appended:
+    def append(self, batch: bytes | bytearray, now_ms: int, *, own: bool = False) -> Appended:
         """See ``PartitionLog.append``."""
         if self._failure is not None:
             raise self._failure
-        admitted = admit(batch, self.settings, self._producers, self.end_offset, now_ms)
+        admitted = admit(batch, self.settings, self._producers, self.end_offset, now_ms, own=own)
         data, info, appended = admitted
         if appended.duplicate:
             return appended

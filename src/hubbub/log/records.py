@@ -39,7 +39,7 @@ def encode_messages(messages: Sequence[Message], topic: Address) -> bytes:
 
     Raises: MessageTooLargeError beyond what the format can hold.
     """
-    return batch.encode([_parts(message, topic) for message in messages])
+    return batch.encode([parts_of(message, topic) for message in messages])
 
 
 def decode_records(data: bytes, topic: Address, partition: int) -> list[Record]:
@@ -48,11 +48,17 @@ def decode_records(data: bytes, topic: Address, partition: int) -> list[Record]:
     Raises: CorruptBatchError.
     """
     return [
-        Record(_message(raw, topic), topic, partition, raw.offset) for raw in batch.decode(data)
+        Record(
+            message_of(topic, raw.timestamp_ms, raw.key, raw.value, raw.headers, trusted=True),
+            topic,
+            partition,
+            raw.offset,
+        )
+        for raw in batch.decode(data)
     ]
 
 
-def _parts(message: Message, topic: Address) -> RecordParts:
+def parts_of(message: Message, topic: Address) -> RecordParts:
     slots: list[tuple[str, bytes | None]] = []
     if message.address != topic:
         slots.append((ADDRESS_HEADER, message.address.encode()))
@@ -70,18 +76,21 @@ def _parts(message: Message, topic: Address) -> RecordParts:
     return (message.timestamp_ms, message.key, message.value, (*slots, *message.headers))
 
 
-def _message(raw: RawRecord, topic: Address) -> Message:
-    if not raw.headers:
-        return Message(topic, raw.value, raw.key, (), raw.timestamp_ms)
-    slots, headers = _split(raw.headers)
-    return Message(
-        slots.pop("address", topic),
-        raw.value,
-        raw.key,
-        headers,
-        raw.timestamp_ms,
-        **slots,
-    )
+def message_of(
+    topic: Address,
+    timestamp_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Headers,
+    *,
+    trusted: bool = False,
+) -> Message:
+    """The message that a record of ``topic`` holds; ``trusted`` lets a header say its address."""
+    if not headers:
+        return Message(topic, value, key, (), timestamp_ms)
+    slots, rest = _split(headers)
+    address = slots.pop("address", topic)
+    return Message(address if trusted else topic, value, key, rest, timestamp_ms, **slots)
 
 
 def _split(stored: Headers) -> tuple[dict[str, Any], Headers]:

@@ -48,8 +48,10 @@ class PartitionLog(Protocol):
     def durable_offset(self) -> int:
         """All before it survives power loss; readers see no further."""
 
-    def append(self, batch: bytes | bytearray, now_ms: int) -> Appended:
-        """Append one whole batch, giving it its offsets (CRC and contents are checked here).
+    def append(self, batch: bytes | bytearray, now_ms: int, *, own: bool = False) -> Appended:
+        """Append one whole batch, giving it its offsets.
+
+        Its checksum and contents are checked, unless it is the broker's ``own`` make.
 
         Raises: CorruptBatchError, MessageTooLargeError, OutOfOrderSequenceError,
             DuplicateSequenceError, ProducerFencedError, StorageError, StorageFullError.

@@ -10,21 +10,19 @@ from hubbub.broker.broker import Broker
 from hubbub.broker.timers import Timers
 from hubbub.model.address import parse_address
 from hubbub.server import binding
+from hubbub.server.acceptor import Acceptor
 from hubbub.server.committer import Committer
 from hubbub.server.config import ADDRESS
-from hubbub.server.connection import Connection
 from hubbub.server.listeners import LISTENERS
 from hubbub.server.turn import Turn
 
 if TYPE_CHECKING:
     import socket
-    from asyncio import AbstractServer
-    from collections.abc import Callable
 
     from hubbub.log.seam import Log
     from hubbub.server.binding import Endpoint
     from hubbub.server.config import Config
-    from hubbub.server.connection import Listener
+    from hubbub.server.connection import Connection
 
 # How long a peer has to take in what is left for it when the server stops.
 DRAIN_SECONDS = 5.0
@@ -48,7 +46,7 @@ class Server:
         self.config = config
         self.bound: dict[str, str] = {}  # listener -> host:port, as taken
         self._connections: set[Connection] = set()
-        self._accepting: list[AbstractServer] = []
+        self._accepting: list[Acceptor] = []
 
     async def start(self, sockets: dict[str, socket.socket]) -> None:
         """Recover the log and serve on these listening sockets, by listener."""
@@ -61,8 +59,11 @@ class Server:
         self._apply_static_config()
         for name, listening in sockets.items():
             listener = LISTENERS[name].make(self.broker, self._listener_settings(name))
-            self._accepting.append(await loop.create_server(self._accept(listener), sock=listening))
             self.bound[name] = binding.bound_address(listening)
+            limit = self.config.server.max_connections
+            self._accepting.append(
+                Acceptor(loop, listening, listener, self._turn, self._connections, limit)
+            )
         self._turn.begin()
 
     async def stop(self) -> None:
@@ -80,10 +81,6 @@ class Server:
         await self._committer.drain()
         self._committer.close()
         self.broker.close()
-
-    def _accept(self, listener: Listener) -> Callable[[], Connection]:
-        limit = self.config.server.max_connections
-        return lambda: Connection(listener, self._turn, self._connections, limit)
 
     def _listener_settings(self, name: str) -> dict[str, object]:
         chosen = self.config.listeners.get(name, {})

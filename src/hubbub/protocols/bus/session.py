@@ -90,7 +90,7 @@ class BusSession:
 
     @property
     def _unsent(self) -> int:
-        return self.outbox.size + self.outbox.backlog
+        return self.outbox.size
 
     @property
     def _full(self) -> bool:

@@ -98,7 +98,7 @@ class KafkaSession:
         return (
             (self._turn is not None and self._turn.active)
             or len(self._line) >= MAX_IN_FLIGHT
-            or self._unsent + self.outbox.size + self.outbox.backlog >= MAX_UNSENT_BYTES
+            or self._unsent + self.outbox.size >= MAX_UNSENT_BYTES
         )
 
     def receive(self, data: bytes) -> None:

@@ -123,7 +123,7 @@ def describe(session: RedisSession, now: float) -> str:
         "watch": 0,
         "qbuf": session.unparsed_bytes,
         "multi-mem": transaction.size,
-        "omem": outbox.size + outbox.backlog,
+        "omem": outbox.size,
         "events": "r",
         "cmd": client.last_command,
         "user": "default",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
+from hubbub.protocols.redis import mapping
 from hubbub.protocols.redis.authentication import Authentication
 from hubbub.protocols.redis.channels import ChannelTable
 from hubbub.protocols.redis.clients import PROTOCOL, ClientRegistry
-from hubbub.protocols.redis.deliveries import Deliveries
+from hubbub.protocols.redis.deliveries import FrameHead
 from hubbub.protocols.redis.parameters import Parameters
+from hubbub.protocols.redis.publishing import Publisher
 from hubbub.protocols.redis.session import RedisSession
 from hubbub.protocols.redis.stats import Stats
 
@@ -43,7 +46,8 @@ class RedisListener:
         self.channels = ChannelTable()
         self.patterns = ChannelTable()
         self.shards = ChannelTable()
-        self.deliveries = Deliveries()
+        self.publisher = Publisher(broker, mapping, mapping.error_line)
+        self._pattern_heads: WeakValueDictionary[bytes, FrameHead] = WeakValueDictionary()
         self.stats = Stats()
         self.started_at = broker.timers.now
         self.run_id = secrets.token_hex(_RUN_ID_BYTES)
@@ -59,6 +63,13 @@ class RedisListener:
         else:
             self.clients.add(session)
         return session
+
+    def pattern_head(self, pattern: bytes) -> FrameHead:
+        """What the deliveries by a pattern begin with, one for all clients that follow it."""
+        head = self._pattern_heads.get(pattern)
+        if head is None:
+            head = self._pattern_heads[pattern] = FrameHead(b"pmessage", pattern)
+        return head
 
     def configure(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         """Change parameters, for clients that are connected too. Raises CommandError."""

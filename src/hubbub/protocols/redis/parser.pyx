@@ -147,17 +147,6 @@ cdef class RequestParser:
     connection is closed, empty where the close has to be silent.
     """
 
-    cdef public bint trusted
-    cdef public Py_ssize_t max_bulk_bytes
-    cdef public Py_ssize_t max_request_bytes
-    cdef readonly object failure
-    cdef bytearray _buffer
-    cdef Py_ssize_t _at
-    cdef list _arguments        # of the multibulk request that is coming in
-    cdef Py_ssize_t _missing    # how many more it has
-    cdef Py_ssize_t _bulk       # length of the argument that is coming in, UNKNOWN between two
-    cdef Py_ssize_t _size       # bytes that the request has announced so far
-
     def __init__(self):
         self.trusted = True
         self.max_bulk_bytes = MAX_BULK_BYTES
@@ -180,24 +169,35 @@ cdef class RequestParser:
 
     def take(self, Py_ssize_t limit=0):
         cdef list requests = []
-        cdef const unsigned char* start
-        cdef Py_ssize_t size
+        used = self.scan(<const unsigned char*>PyByteArray_AS_STRING(self._buffer),
+                         PyByteArray_GET_SIZE(self._buffer), requests, limit)
+        del self._buffer[:used]
         if self.failure is not None:
-            return requests
+            self._buffer.clear()
+        return requests
+
+    cdef Py_ssize_t scan(self, const unsigned char* start, Py_ssize_t size, list requests,
+                         Py_ssize_t limit) except -1:
+        """Add whole requests from ``start`` on, at most ``limit`` unless that is 0; the bytes used.
+
+        What follows them begins with the byte behind, and has to come again with more of it.
+        """
         self._at = 0
-        start = <const unsigned char*>PyByteArray_AS_STRING(self._buffer)
-        size = PyByteArray_GET_SIZE(self._buffer)
+        if self.failure is not None:
+            return 0
         while self._at < size and (limit == 0 or len(requests) < limit):
             if self._missing == 0 and start[self._at] != c"*":
                 if not self._inline(start, size, requests):
                     break
             elif not self._multibulk(start, size, requests):
                 break
-        del self._buffer[:self._at]
         if self.failure is not None:
-            self._buffer.clear()
             self._arguments = []
-        return requests
+        return self._at
+
+    cdef bint is_inside(self) noexcept:
+        """Whether the next byte belongs to a request that has begun."""
+        return self._missing != 0
 
     cdef bint _fail(self, str text) except -1:
         self.failure = text

@@ -10,7 +10,7 @@ from hubbub.protocols.redis.codec import RESP2, Simple
 from hubbub.protocols.redis.command import NO_REPLY, CommandError
 from hubbub.protocols.redis.commands import COMMANDS
 from hubbub.protocols.redis.mapping import error_line
-from hubbub.protocols.redis.parser import RequestParser
+from hubbub.protocols.redis.publishing import PublishingSession
 from hubbub.protocols.redis.replies import Replies
 from hubbub.protocols.redis.subscriptions import Subscriptions
 from hubbub.protocols.redis.transaction import Transaction
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 QUEUED = Simple("QUEUED")
 
+# Publishes carried out together: enough that what is done once for all of them does not count, and a
+# rendering of them fits a processor's cache.
+MAX_BURST = 2048
+
 # What begins the lines of an HTTP request that a browser was made to send here: Redis hangs up.
 _CROSS_PROTOCOL = frozenset({b"post", b"host:"})
 # Run at once, where MULTI queues others.
@@ -35,20 +39,18 @@ _WHILE_SUBSCRIBED = frozenset(
 )
 
 
-class RedisSession:
+class RedisSession(PublishingSession):
     """The state machine of one connection; see ``hubbub.broker.session.Session``."""
 
     def __init__(self, listener: RedisListener, peer: Peer, outbox: Outbox) -> None:
+        super().__init__(listener.publisher, outbox, Replies(outbox, listener.stats))
         self.listener = listener
         self.broker: Broker = listener.broker
         self.commands = COMMANDS
-        self.outbox = outbox
         self.client = listener.clients.new_client(peer, self.broker.timers.now)
-        self.replies = Replies(outbox, listener.stats)
         self.subscriptions = Subscriptions(self)
         self.transaction = Transaction()
-        self._parser = RequestParser()
-        self._parser.trusted = not listener.authentication.required
+        self.parser.trusted = not listener.authentication.required
         self._closing = False
 
     @property
@@ -59,31 +61,38 @@ class RedisSession:
     @property
     def authenticated(self) -> bool:
         """Whether every command may be used."""
-        return self._parser.trusted
+        return self.parser.trusted
 
-    @property
-    def unparsed_bytes(self) -> int:
-        """What was received of requests that are not whole yet."""
-        return self._parser.buffered
-
-    def receive(self, data: bytes) -> None:
-        """Take in bytes, cut anywhere, and run the requests that they complete."""
+    def arrived(self, size: int) -> bool:
+        """So many bytes have; whether they are of interest still."""
         if self._closing:
-            return
-        parser, parameters = self._parser, self.listener.parameters
+            return False
+        parser, parameters = self.parser, self.listener.parameters
         self.client.active_at = self.broker.timers.now
-        self.listener.stats.input_bytes += len(data)
+        self.listener.stats.input_bytes += size
         parser.max_bulk_bytes = parameters.max_bulk_bytes
         parser.max_request_bytes = parameters.max_request_bytes
-        parser.feed(data)
-        # One at a time before authentication, for AUTH lifts the limits of what follows it.
-        while requests := parser.take(0 if parser.trusted else 1):
-            for request in requests:
-                self._execute(request)
-                if self._closing:
-                    return
-        if parser.failure is not None:
-            self._give_up(parser.failure)
+        return True
+
+    def burst_limit(self) -> int:
+        """Whether PUBLISH means just that now, and may be carried out with those that follow."""
+        if not self.parser.trusted or self.transaction.open or self.replies.muted:
+            return 0
+        if not self.subscriptions:
+            return MAX_BURST
+        # Its own messages follow the reply of each; in RESP2 it may not even publish.
+        return 0 if self.replies.protocol == RESP2 else 1
+
+    def published(self, count: int) -> str:
+        """So many publishes are carried out; by whom."""
+        self.listener.stats.commands += count
+        self.client.last_command = "publish"
+        return self.client.principal
+
+    def execute(self, request: list[bytes]) -> bool:
+        """Run a request; whether more are to follow."""
+        self._execute(request)
+        return not self._closing
 
     def resume(self) -> None:
         """Nothing to do: what is received is run at once, only reading on waits."""
@@ -111,12 +120,12 @@ class RedisSession:
     def log_in(self, user: bytes, password: bytes) -> None:
         """Authenticate. Raises CommandError."""
         self.client.authenticate(self.listener.authentication.check(user, password))
-        self._parser.trusted = True
+        self.parser.trusted = True
 
     def log_out(self) -> None:
         """Be nobody again, where somebody is asked for."""
         self.client.authenticate("")
-        self._parser.trusted = not self.listener.authentication.required
+        self.parser.trusted = not self.listener.authentication.required
 
     def refuse(self, line: str) -> None:
         """Close the connection with an error, before any command."""
@@ -150,7 +159,7 @@ class RedisSession:
             self._close()
 
     def _admit(self, command: Command) -> None:
-        if not self._parser.trusted and not command.has("no_auth"):
+        if not self.parser.trusted and not command.has("no_auth"):
             raise CommandError(NOT_AUTHENTICATED)
         if (
             self.subscriptions
@@ -177,7 +186,7 @@ class RedisSession:
         else:
             self.replies.send(QUEUED)
 
-    def _give_up(self, failure: str) -> None:
+    def give_up(self, failure: str) -> None:
         """Close after a protocol error; without a word where ``failure`` has none."""
         if failure:
             self.replies.fail(f"ERR Protocol error: {failure}")

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from hubbub.model.errors import DeniedError
 from hubbub.model.pattern import Exact, Glob
 from hubbub.protocols.redis.command import CommandError
-from hubbub.protocols.redis.deliveries import FrameHead
+from hubbub.protocols.redis.deliveries import ClientObserver, FrameHead
 from hubbub.protocols.redis.mapping import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hubbub.broker.observer import Subscriber
-    from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
     from hubbub.protocols.redis.channels import ChannelTable
     from hubbub.protocols.redis.session import RedisSession
@@ -24,27 +22,6 @@ MAX_SUBSCRIPTIONS = 100_000
 
 _MESSAGE = FrameHead(b"message")
 _SHARD_MESSAGE = FrameHead(b"smessage")
-
-
-class ClientObserver:
-    """Delivers to one client, in frames that begin with ``head``."""
-
-    __slots__ = ("_head", "_session")
-
-    def __init__(self, session: RedisSession, head: FrameHead) -> None:
-        self._session = session
-        self._head = head
-
-    @property
-    def subscriber(self) -> Subscriber:
-        """Who gets the messages."""
-        return self._session.client.subscriber
-
-    def observe(self, message: Message) -> None:
-        """Send the message to the client."""
-        replies = self._session.replies
-        head = self._head.of(replies.protocol)
-        replies.deliver(self._session.listener.deliveries.frame(head, message))
 
 
 class Channels:
@@ -57,7 +34,7 @@ class Channels:
     def __init__(self, session: RedisSession, table: ChannelTable) -> None:
         self._session = session
         self._table = table
-        self._shared = ClientObserver(session, self.head)
+        self._shared = ClientObserver(session.client, session.replies, self.head)
         self._observers: dict[bytes, ClientObserver] = {}
 
     def __len__(self) -> int:
@@ -114,7 +91,8 @@ class Patterns(Channels):
         return Glob(name)
 
     def _observer(self, name: bytes) -> ClientObserver:
-        return ClientObserver(self._session, FrameHead(b"pmessage", name))
+        session = self._session
+        return ClientObserver(session.client, session.replies, session.listener.pattern_head(name))
 
 
 class ShardChannels(Channels):

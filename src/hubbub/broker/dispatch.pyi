@@ -1,0 +1,43 @@
+from typing import Any
+
+from hubbub.broker.access import Access
+from hubbub.broker.publication import Publication
+from hubbub.broker.routes import Route, Routes
+from hubbub.broker.run import Burst
+from hubbub.broker.timers import Timers
+from hubbub.broker.topics import Topic
+from hubbub.model.message import Message
+
+class Outcome:
+    """What became of a run.
+
+    ``stored`` are the appends made, ``refused`` says of a message's place in the run why nobody got
+    it, ``failure`` is that of a disk in a further topic.
+    """
+
+    @property
+    def stored(self) -> list[Any]: ...
+    @property
+    def refused(self) -> dict[int, Exception]: ...
+    @property
+    def failure(self) -> Exception | None: ...
+    def publication(self, observers: int = 0) -> Publication:
+        """For whoever waits until all of it is durable."""
+
+class Dispatcher:
+    """Publishes: may it, store it, and then hand it to everyone who wants it now."""
+
+    def __init__(self, routes: Routes, access: Access, timers: Timers) -> None: ...
+    @property
+    def routes(self) -> Routes: ...
+    def publish(self, route: Route, message: Message, principal: str) -> Publication:
+        """Publish one message. Raises as ``Broker.publish``."""
+    def publish_burst(self, burst: Burst, principal: str) -> Outcome:
+        """Publish a burst; nothing of it is looked at after returning."""
+    def pass_on(self, route: Route, batch: bytes) -> Outcome:
+        """Publish to everyone else the records of a batch that a topic has just stored.
+
+        For topics that capture nothing but their own name, which is the address of each record.
+        """
+    def pass_on_message(self, route: Route, message: Message, holder: Topic) -> Outcome:
+        """The same for one message that the topic ``holder`` has stored."""

@@ -1,0 +1,156 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The hot path of every publish: authorise, store, then hand over to the observers, run by run."""
+
+from hubbub.broker.records cimport RecordOrigin, fill
+from hubbub.broker.routes cimport Route
+from hubbub.broker.run cimport Burst, run_of
+from hubbub.broker.sharing cimport Turns, hand_over
+from hubbub.broker.storing cimport store_at_home, store_elsewhere
+
+import logging
+
+from hubbub.broker.access import AllowAll
+from hubbub.broker.publication import Publication
+from hubbub.model.errors import DeniedError
+
+logger = logging.getLogger(__name__)
+
+
+cdef class Outcome:
+
+    def publication(self, observers=0):
+        return Publication(observers, tuple(self.stored), self.failure)
+
+    cdef Py_ssize_t delivered(self, Run run, Py_ssize_t index) except -1:
+        """How many observers the message at ``index`` was handed to."""
+        if index in self.refused:
+            return 0
+        if self._delivered is not None:
+            return self._delivered[index]
+        return len((<Route>run.views[index].route).observers)
+
+
+cdef class Dispatcher:
+
+    def __init__(self, Routes routes not None, access, timers):
+        self.routes = routes
+        self._access = access
+        self._open = type(access) is AllowAll
+        self._timers = timers
+
+    def publish(self, Route route not None, message, str principal):
+        cdef Run run = run_of(route, message)
+        cdef Outcome outcome = self.publish_run(run, principal)
+        if outcome.refused:
+            raise outcome.refused[0]
+        return outcome.publication(outcome.delivered(run, 0))
+
+    def publish_burst(self, Burst burst not None, str principal):
+        return self.publish_run(burst.run(0, burst.count), principal)
+
+    def pass_on(self, Route route not None, bytes batch not None):
+        cdef Burst burst = Burst(RecordOrigin())
+        cdef object keeps = fill(burst, route, batch)
+        outcome = self._settle(burst.run(0, burst.count), route.topics[0], {}, [])
+        del keeps  # the decompressed records, which the views point into
+        return outcome
+
+    def pass_on_message(self, Route route not None, message, holder):
+        return self._settle(run_of(route, message), holder, {}, [])
+
+    cdef int64_t wall_ms(self) except -1:
+        """The moment of this turn."""
+        return self._timers.wall_ms
+
+    cdef Outcome publish_run(self, Run run, str principal):
+        cdef dict refused = {}
+        cdef list stored = []
+        self._authorise(run, principal, refused)
+        store_at_home(run, self._timers.wall_ms, stored, refused)
+        return self._settle(run, None, refused, stored)
+
+    cdef Outcome _settle(self, Run run, object holder, dict refused, list stored):
+        """Do all that is left to do with what ``holder``, or else its home, has stored."""
+        cdef Outcome outcome = Outcome.__new__(Outcome)
+        outcome.failure = store_elsewhere(run, holder, self._timers.wall_ms, stored, refused)
+        outcome.refused = refused
+        outcome.stored = stored
+        if self._open:
+            self._deliver(run, outcome)
+        else:
+            self._deliver_allowed(run, outcome)
+        return outcome
+
+    cdef int _authorise(self, Run run, str principal, dict refused) except -1:
+        cdef Py_ssize_t index
+        cdef Route route
+        cdef Route last = None
+        for index in range(run.count):
+            route = <Route>run.views[index].route
+            if route is last and not refused:
+                continue
+            last = route
+            if route.reserved:
+                refused[index] = DeniedError(f"{route.address} is a reserved name")
+            elif not self._open and not self._access.may(principal, "publish", route.address):
+                who = principal or "anonymous"
+                refused[index] = DeniedError(f"{who} may not publish {route.address}")
+        return 0
+
+    cdef int _deliver(self, Run run, Outcome outcome) except -1:
+        """Cut the run where the observers change; they take a message in publish order."""
+        cdef Py_ssize_t first = 0, index
+        cdef object observers
+        while first < run.count:
+            observers = (<Route>run.views[first].route).observers
+            index = first + 1
+            if first in outcome.refused:
+                first = index
+                continue
+            while (index < run.count
+                    and (<Route>run.views[index].route).observers is observers
+                    and (not outcome.refused or index not in outcome.refused)):
+                index += 1
+            if observers:
+                give(<tuple>observers,
+                     run if index - first == run.count else run.slice(first, index - first))
+            first = index
+        return 0
+
+    cdef int _deliver_allowed(self, Run run, Outcome outcome) except -1:
+        """Ask, for each message and observer, on the concrete address: a pattern covers much."""
+        cdef Py_ssize_t index
+        cdef Route route
+        outcome._delivered = [0] * run.count
+        for index in range(run.count):
+            if index in outcome.refused:
+                continue
+            route = <Route>run.views[index].route
+            allowed = []
+            for observer in route.observers:
+                if isinstance(observer, Turns):
+                    observer = (<Turns>observer).among(self._may_receive, route.address)
+                    if observer is not None:
+                        allowed.append(observer)
+                elif self._may_receive(observer, route.address):
+                    allowed.append(observer)
+            outcome._delivered[index] = len(allowed)
+            give(tuple(allowed), run.slice(index, 1))
+        return 0
+
+    def _may_receive(self, observer, str address):
+        return self._access.may(observer.subscriber.principal, "receive", address)
+
+
+cdef int give(tuple observers, Run run) except -1:
+    """Give the run to each; one that fails is a fault of ours, and only its own affair."""
+    cdef Py_ssize_t at = 0, count = len(observers)
+    while at < count:
+        try:
+            while at < count:
+                hand_over(observers[at], run)
+                at += 1
+        except Exception:
+            logger.exception("an observer failed")
+            at += 1
+    return 0

@@ -1,0 +1,1 @@
+"""Native only: ``hubbub.broker.dispatch`` calls it."""

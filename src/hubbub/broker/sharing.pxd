@@ -1,0 +1,9 @@
+from hubbub.broker.run cimport Run, RunObserver
+
+
+cdef class Turns(RunObserver):
+    cdef list _members
+
+    cdef object among(self, object may_receive, str address)
+
+cdef int hand_over(object observer, Run run) except -1

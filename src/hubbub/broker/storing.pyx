@@ -1,0 +1,172 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Runs into the topics that capture them: one batch for each partition, however many the messages.
+
+The topic of an address's name, else the first that captures it, is its home and decides whether a
+message is taken. What others refuse by their settings is their own affair.
+"""
+
+from hubbub.broker.routes cimport Route
+from hubbub.broker.run cimport View, is_plain
+from hubbub.log.builder cimport BatchBuilder
+from hubbub.log.hashing cimport murmur2_of
+from libc.stdint cimport uint32_t
+
+import logging
+
+from hubbub.broker.publication import Stored
+from hubbub.log.builder import encode_headers, record_room
+from hubbub.log.records import ADDRESS_HEADER, parts_of
+from hubbub.model.errors import HubbubError, MissingKeyError, StorageError
+
+logger = logging.getLogger(__name__)
+
+cdef bytes NO_HEADERS = encode_headers(())
+
+
+class _Address:
+    """Where a topic has another name, the header that says an address (see ``Route.spelled``)."""
+
+    @staticmethod
+    def spelled(address):
+        return encode_headers([(ADDRESS_HEADER, address.encode())])
+
+
+cdef object ADDRESS = _Address()
+
+cdef enum:
+    NO_SIGN = 0x7FFFFFFF
+
+
+cdef class _Batch:
+    """What is on its way to one partition."""
+
+    cdef object partition
+    cdef BatchBuilder builder
+    cdef list indexes       # of the messages in it
+
+
+cdef class Storing:
+    """Appends messages of one run; ``refused`` says of a message's place why it was not taken."""
+
+    def __init__(self, Run run not None, int64_t now_ms, list stored not None):
+        self._run = run
+        self._now_ms = now_ms
+        self._stored = stored
+        self._open = {}
+        self.refused = {}
+
+    cdef int put(self, Py_ssize_t index, object topic) except -1:
+        """Store the message at ``index`` in the topic, now or with those that follow."""
+        cdef View* view = &self._run.views[index]
+        cdef _Batch batch
+        if view.key_size < 0 and topic.settings.compact:
+            self.refused[index] = MissingKeyError("a record of a compacted topic has a key")
+            return 0
+        partition = topic.partitions[_partition_of(view, len(topic.partitions))]
+        found = self._open.get(partition)
+        if is_plain(view):
+            headers = (NO_HEADERS if (<Route>view.route).address == topic.name
+                       else (<Route>view.route).spelled(ADDRESS))
+            if found is not None:
+                batch = <_Batch>found
+                if (batch.builder.size + record_room(view.key_size, view.value_size) + len(headers)
+                        > topic.settings.max_message_bytes):
+                    self._append(batch)
+                    found = None
+            batch = (<_Batch>found if found is not None
+                     else <_Batch>self._begin(partition, view.timestamp_ms))
+            batch.indexes.append(index)
+            batch.builder.add(view.timestamp_ms, view.key, view.key_size, view.value,
+                              view.value_size, headers)
+        else:
+            # One with headers goes alone: its size is only known once it is encoded.
+            if found is not None:
+                self._append(found)
+            batch = <_Batch>self._begin(partition, view.timestamp_ms)
+            batch.indexes.append(index)
+            message = self._run.origin.message(view)
+            batch.builder.add_parts(*parts_of(message, topic.name))
+            self._append(batch)
+        return 0
+
+    cdef int close(self) except -1:
+        """Append what is left."""
+        for batch in tuple(self._open.values()):
+            self._append(batch)
+        return 0
+
+    cdef object _begin(self, object partition, int64_t timestamp_ms):
+        cdef _Batch batch = _Batch.__new__(_Batch)
+        batch.partition = partition
+        batch.builder = BatchBuilder(timestamp_ms)
+        batch.indexes = []
+        self._open[partition] = batch
+        return batch
+
+    cdef int _append(self, object given) except -1:
+        cdef _Batch batch = <_Batch>given
+        partition = batch.partition
+        del self._open[partition]
+        try:
+            appended = partition.log.append(batch.builder.finish(), self._now_ms, own=True)
+        except HubbubError as error:
+            for index in batch.indexes:
+                self.refused[index] = error
+            return 0
+        self._stored.append(Stored(
+            partition.log, partition.topic.name, partition.index,
+            appended.base_offset, appended.next_offset))
+        return 0
+
+
+cdef Py_ssize_t _partition_of(const View* view, Py_ssize_t count):
+    """As ``Route.partition``."""
+    if count == 1:
+        return 0
+    if view.key_size < 0:
+        return (<Route>view.route).hash % count
+    return (<uint32_t>murmur2_of(view.key, view.key_size) & NO_SIGN) % count
+
+
+cdef int store_at_home(Run run, int64_t now_ms, list stored, dict refused) except -1:
+    """Store what is not refused yet; whom its home refuses is added to ``refused``."""
+    cdef Py_ssize_t index
+    cdef Storing storing = None
+    for index in range(run.count):
+        topics = (<Route>run.views[index].route).topics
+        if topics and index not in refused:
+            if storing is None:
+                storing = Storing(run, now_ms, stored)
+            storing.put(index, topics[0])
+    if storing is not None:
+        storing.close()
+        refused.update(storing.refused)
+    return 0
+
+
+cdef object store_elsewhere(Run run, object holder, int64_t now_ms, list stored, dict refused):
+    """Store it in all topics but ``holder``, or its home where that is None.
+
+    What is returned is the failure of a disk, which the publisher is told of.
+    """
+    cdef Py_ssize_t index
+    cdef Storing storing = None
+    for index in range(run.count):
+        topics = (<Route>run.views[index].route).topics
+        if len(topics) > 1 and index not in refused:
+            if storing is None:
+                storing = Storing(run, now_ms, stored)
+            for topic in topics:
+                if topic is not (topics[0] if holder is None else holder):
+                    storing.put(index, topic)
+    if storing is None:
+        return None
+    storing.close()
+    failure = None
+    for index, error in storing.refused.items():
+        if isinstance(error, StorageError):
+            failure = error
+        else:
+            logger.warning("a message to %s was refused by another topic: %s",
+                           (<Route>run.views[index].route).address, error)
+    return failure

@@ -1,0 +1,14 @@
+from libc.stdint cimport uint8_t
+
+cdef enum:
+    # What was left of the bytes before is put in front of those that follow if it is not more than
+    # this, so that they are parsed where they were received.
+    HEADROOM = 64 * 1024
+
+
+cdef class StreamSession:
+    cdef bytearray _kept
+
+    cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int take_in(self, uint8_t* data, Py_ssize_t size, bint headroom) except -1
+    cdef int keep(self, const uint8_t* data, Py_ssize_t size) except -1

@@ -1,0 +1,103 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Messages as the frames that subscribers get."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
+
+from hubbub.broker.routes cimport Route
+from hubbub.broker.decimal cimport number_size, put_number
+from hubbub.broker.run cimport View
+
+from hubbub.protocols.redis import mapping
+from hubbub.protocols.redis.codec import RESP2, RESP3, encode_bulk, push_header
+
+
+class _ChannelBulk:
+    """A route's channel as the element of a frame (see ``Route.spelled``)."""
+
+    @staticmethod
+    def spelled(address):
+        return encode_bulk(mapping.channel_of(address))
+
+
+cdef object CHANNEL = _ChannelBulk()
+
+
+cdef class FrameHead:
+
+    def __init__(self, *words):
+        size = len(words) + 2
+        fixed = b"".join(encode_bulk(word) for word in words)
+        self._resp2 = RespStyle(push_header(size, RESP2) + fixed)
+        self._resp3 = RespStyle(push_header(size, RESP3) + fixed)
+
+    cdef RespStyle style(self, int protocol):
+        """The style of this version of the protocol."""
+        return self._resp3 if protocol == 3 else self._resp2
+
+
+cdef class RespStyle(Style):
+    """Frames of one kind, which any number of clients may get."""
+
+    def __init__(self, bytes head not None):
+        self._head = head
+
+    cdef bytes render(self, Run run):
+        cdef Py_ssize_t room = 0, index, size, head_size = PyBytes_GET_SIZE(self._head)
+        cdef const uint8_t* head = <const uint8_t*>PyBytes_AS_STRING(self._head)
+        cdef const View* view
+        cdef const void* last = NULL
+        cdef bytes channel = None
+        cdef bytes frames
+        cdef uint8_t* at
+        for index in range(run.count):
+            view = &run.views[index]
+            if view.route != last:
+                last = view.route
+                channel = (<Route>view.route).spelled(CHANNEL)
+            # Kafka's tombstone is an empty payload, for Redis has no null message.
+            size = max(view.value_size, 0)
+            room += head_size + PyBytes_GET_SIZE(channel) + 1 + number_size(size) + 2 + size + 2
+        frames = PyBytes_FromStringAndSize(NULL, room)
+        at = <uint8_t*>PyBytes_AS_STRING(frames)
+        last = NULL
+        for index in range(run.count):
+            view = &run.views[index]
+            if view.route != last:
+                last = view.route
+                channel = (<Route>view.route).spelled(CHANNEL)
+            at = put(at, head, head_size)
+            at = put(at, <const uint8_t*>PyBytes_AS_STRING(channel), PyBytes_GET_SIZE(channel))
+            at = put_bulk(at, view.value, max(view.value_size, 0))
+        return frames
+
+
+cdef inline uint8_t* put(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
+    memcpy(at, start, size)
+    return at + size
+
+
+cdef inline uint8_t* put_bulk(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
+    at[0] = c"$"
+    at = put_number(at + 1, size)
+    at[0], at[1] = c"\r", c"\n"
+    at = put(at + 2, start, size)
+    at[0], at[1] = c"\r", c"\n"
+    return at + 2
+
+
+cdef class ClientObserver(RunObserver):
+
+    def __init__(self, client, Replies replies not None, FrameHead head not None):
+        self._client = client
+        self._replies = replies
+        self._head = head
+
+    @property
+    def subscriber(self):
+        return self._client.subscriber
+
+    cdef int take(self, Run run) except -1:
+        return self._replies.deliver_frame(
+            run.rendered(self._head.style(self._replies.protocol)))

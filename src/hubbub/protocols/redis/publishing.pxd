@@ -1,0 +1,27 @@
+from libc.stdint cimport uint8_t
+
+from hubbub.broker.dispatch cimport Dispatcher, Outcome
+from hubbub.broker.outbox cimport Outbox
+from hubbub.broker.routes cimport NameCache
+from hubbub.broker.run cimport Burst, Run
+from hubbub.broker.stream cimport StreamSession
+from hubbub.protocols.redis.parser cimport RequestParser
+from hubbub.protocols.redis.replies cimport Replies
+
+
+cdef class Publisher:
+    cdef readonly Dispatcher dispatcher
+    cdef readonly NameCache names
+    cdef Burst burst
+    cdef object error_line
+
+
+cdef class PublishingSession(StreamSession):
+    cdef readonly Outbox outbox
+    cdef readonly Replies replies
+    cdef readonly RequestParser parser
+    cdef Publisher _publisher
+
+    cdef Py_ssize_t _take(self, const uint8_t* data, Py_ssize_t size, Py_ssize_t most) except -2
+    cdef int _publish(self) except -1
+    cdef int _answer(self, Run run, Outcome outcome) except -1
