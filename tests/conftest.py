@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+import node_client
 from serving import ServerProcess
 
 
@@ -17,3 +18,9 @@ def shared_server(tmp_path_factory):
     """One server for a whole module; its tests keep apart by the names they use."""
     with ServerProcess(tmp_path_factory.mktemp("server")) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def nats_js(pytestconfig):
+    """The NATS client of Node; skips where Node or its packages cannot be had."""
+    return node_client.install(pytestconfig.cache.mkdir("clients_js"))
