@@ -17,6 +17,7 @@ cdef class Outbox:
     cdef bint _announced
     cdef readonly Py_ssize_t size
     cdef public Py_ssize_t limit
+    cdef public bytes farewell
     cdef readonly bint closing
     cdef readonly bint aborted
     cdef readonly bint overflowed

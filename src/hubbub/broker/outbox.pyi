@@ -10,6 +10,8 @@ class Outbox:
     """
 
     limit: int
+    farewell: bytes
+    """The protocol's own word for why a slow consumer is cut off, which it finds when it comes to read."""
 
     @property
     def size(self) -> int: ...
@@ -33,11 +35,10 @@ class Outbox:
         """
     def wake(self) -> None:
         """Have the server look at the session again, although there may be nothing to send."""
-    def overflow(self, farewell: bytes = b"") -> None:
+    def overflow(self) -> None:
         """Give the connection up: its peer does not read what it asked for.
 
-        What waits is dropped, but for a chunk that is partly sent; ``farewell`` is the protocol's
-        own word for why, which a peer that comes back to reading finds at the end.
+        What waits is dropped, but for a chunk that is partly sent if there is a ``farewell``.
         """
     def abort(self) -> None:
         """Close the connection at once; what is not sent yet is dropped."""

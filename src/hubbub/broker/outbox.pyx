@@ -51,15 +51,15 @@ cdef class Outbox:
         self._announced = False
         self.announce()
 
-    def overflow(self, bytes farewell=b""):
+    def overflow(self):
         if self.overflowed:
             return
         self.overflowed = True
-        if not farewell:
+        if self.farewell is None:
             self.abort()
         elif not self.closing and not self.aborted:
             self._keep_begun()
-            self.add(farewell)
+            self.add(self.farewell)
             self.closing = True
             self.announce()
 

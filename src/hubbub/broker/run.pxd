@@ -55,12 +55,15 @@ cdef class Run:
     cdef View* _owned       # where the views are this run's own
     cdef Route _route       # likewise what keeps the route of its view
     cdef list _messages     # as objects, once an observer needs them
+    cdef dict _notes
     cdef dict _rendered
     cdef Py_ssize_t _rendered_bytes
     cdef Style _last_style
     cdef bytes _last
 
     cdef bytes rendered(self, Style style)
+    cdef object note(self, object key)
+    cdef object take_note(self, object key, object what)
     cdef Run slice(self, Py_ssize_t first, Py_ssize_t count)
     cdef Run picked(self, list indexes)
 
@@ -72,6 +75,7 @@ cdef class Style:
 
 cdef class RunObserver:
     cdef object __weakref__
+    cdef Py_ssize_t room(self, Run run) except -1
     cdef int take(self, Run run) except -1
 
 

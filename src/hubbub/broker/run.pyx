@@ -126,6 +126,17 @@ cdef class Run:
         self._last = <bytes>found
         return self._last
 
+    cdef object note(self, object key):
+        """What ``take_note`` was given under this key, or None."""
+        return None if self._notes is None else self._notes.get(key)
+
+    cdef object take_note(self, object key, object what):
+        """Keep something that several styles need, for as long as the run is."""
+        if self._notes is None:
+            self._notes = {}
+        self._notes[key] = what
+        return what
+
     cdef Run slice(self, Py_ssize_t first, Py_ssize_t count):
         """Some of the messages, valid as long as this run is."""
         cdef Run run = Run.__new__(Run)
@@ -157,6 +168,10 @@ cdef class RunObserver:
     @property
     def subscriber(self):
         raise TypeError("an observer says who it is")
+
+    cdef Py_ssize_t room(self, Run run) except -1:
+        """How many messages of the run it would take now."""
+        return run.count
 
     cdef int take(self, Run run) except -1:
         """Take the run in, and nothing of it after returning; what goes wrong is its own affair."""

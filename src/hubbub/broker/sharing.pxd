@@ -6,4 +6,5 @@ cdef class Turns(RunObserver):
 
     cdef object among(self, object may_receive, str address)
 
+cdef Py_ssize_t room_of(object observer, Run run) except -1
 cdef int hand_over(object observer, Run run) except -1

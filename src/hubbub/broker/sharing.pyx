@@ -59,22 +59,39 @@ cdef class Turns(RunObserver):
         allowed = [member for member in self._members if may_receive(member, address)]
         return allowed[next_random() % <uint64_t>len(allowed)] if allowed else None
 
+    cdef Py_ssize_t room(self, Run run) except -1:
+        cdef Py_ssize_t most = 0
+        for member in self._members:
+            most += room_of(member, run)
+        return min(most, run.count)
+
     cdef int take(self, Run run) except -1:
-        cdef Py_ssize_t index
-        cdef dict parts
-        if run.count == 1:
-            hand_over(self._members[next_random() % <uint64_t>len(self._members)], run)
-            return 0
-        parts = {}
+        cdef list members = [], rooms = [], picked = []
+        cdef Py_ssize_t index, at
+        for member in self._members:
+            at = room_of(member, run)
+            if at:
+                members.append(member)
+                rooms.append(at)
+                picked.append([])
         for index in range(run.count):
-            member = self._members[next_random() % <uint64_t>len(self._members)]
-            if member in parts:
-                (<list>parts[member]).append(index)
-            else:
-                parts[member] = [index]
-        for member, indexes in parts.items():
-            hand_over(member, run.picked(indexes))
+            if not members:
+                break
+            at = next_random() % <uint64_t>len(members)
+            (<list>picked[at]).append(index)
+            rooms[at] -= 1
+            if rooms[at] == 0:
+                hand_over(members.pop(at), run.picked(picked.pop(at)))
+                rooms.pop(at)
+        for at in range(len(members)):
+            if picked[at]:
+                hand_over(members[at], run if run.count == 1 else run.picked(picked[at]))
         return 0
+
+
+cdef Py_ssize_t room_of(object observer, Run run) except -1:
+    """How many messages of the run an observer of either kind would take now."""
+    return (<RunObserver>observer).room(run) if isinstance(observer, RunObserver) else run.count
 
 
 cdef int hand_over(object observer, Run run) except -1:

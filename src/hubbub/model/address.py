@@ -89,6 +89,13 @@ def from_opaque(name: bytes) -> Address:
     return parse_address(escape.encode(name).decode())
 
 
+def from_raw(name: bytes) -> Address:
+    """The address whose canonical text ``name`` is; bytes that are none are escaped."""
+    if not _is_canonical(name):
+        name = _OPAQUE.encode(name)
+    return parse_address(name.decode())
+
+
 def to_opaque(address: Address) -> bytes:
     """The bytes that ``from_opaque`` was given; canonical text from elsewhere is shown as it is."""
     raw = address.encode()

@@ -33,5 +33,22 @@ LISTENERS: dict[str, Registration] = {
     "redis": Registration(
         "hubbub.protocols.redis.listener", "RedisListener", 6379, ("requirepass",)
     ),
+    "nats": Registration(
+        "hubbub.protocols.nats.listener",
+        "NatsListener",
+        4222,
+        (
+            "user",
+            "password",
+            "token",
+            "max_payload",
+            "max_control_line",
+            "max_subscriptions",
+            "max_pending",
+            "ping_interval",
+            "ping_max",
+            "auth_timeout",
+        ),
+    ),
     "bus": Registration("hubbub.protocols.bus.listener", "BusListener", 8221),
 }

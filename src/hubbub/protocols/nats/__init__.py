@@ -1,0 +1,1 @@
+"""NATS: the core protocol, as nats-server speaks it to its clients."""

@@ -1,0 +1,39 @@
+from libc.stdint cimport uint8_t
+
+from hubbub.broker.outbox cimport Outbox
+from hubbub.broker.run cimport Origin, Run, RunObserver, Style, View
+
+
+cdef struct Frame:
+    # What one message looks like, but for the subscription's id.
+    const uint8_t* subject
+    Py_ssize_t subject_size
+    const uint8_t* reply
+    Py_ssize_t reply_size
+    const uint8_t* headers
+    Py_ssize_t headers_size
+
+
+cdef class NatsOrigin(Origin):
+    pass
+
+
+cdef class MsgStyle(Style):
+    cdef bytes _sid
+    cdef bint _headers
+
+    cdef int _frame(self, Run run, Py_ssize_t index, Frame* frame) except -1
+    cdef Py_ssize_t _size(self, const Frame* frame, Py_ssize_t value_size) noexcept
+    cdef uint8_t* _put(self, uint8_t* at, const Frame* frame, const View* view) noexcept
+
+
+cdef class Subscription(RunObserver):
+    cdef readonly object session
+    cdef readonly object pattern
+    cdef readonly object share
+    cdef readonly bytes sid
+    cdef Outbox _outbox
+    cdef MsgStyle _style
+    cdef readonly bint closed
+    cdef readonly Py_ssize_t delivered
+    cdef readonly Py_ssize_t limit
