@@ -27,6 +27,7 @@ FLOORS = (
     "bus",
     "testing",
     "demo",
+    "bench",
     "cli",
 )
 SANS_IO = ("model", "log", "broker", "protocols")
