@@ -1,9 +1,10 @@
-"""The relay as a process: `python -m hubbub.bench.forwarder` prints its port and forwards."""
+"""The relay as a process: `python -m hubbub.bench.forwarder PORT`."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 
 from hubbub.bench.generator import raise_descriptor_limit
 from hubbub.bench.relay import Relay
@@ -13,12 +14,14 @@ _BACKLOG = 1024
 
 
 def main() -> None:
-    """Serve on a free port of loopback until a signal ends it."""
+    """Serve on a port of loopback until a signal ends it."""
     raise_descriptor_limit()
-    with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
-        print(listener.getsockname()[1], flush=True)  # noqa: T201 - its parent reads it
-        with contextlib.suppress(KeyboardInterrupt):
-            Relay(listener).serve()
+    address = ("127.0.0.1", int(sys.argv[1]))
+    with (
+        socket.create_server(address, backlog=_BACKLOG) as listener,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        Relay(listener).serve()
 
 
 if __name__ == "__main__":
