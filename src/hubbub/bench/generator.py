@@ -102,6 +102,7 @@ def _prepare(task: Task, dialect: Dialect, stack: ExitStack) -> Load:
         rate=shape.rate,
         replies=dialect.replies,
         timed=timed,
+        patience=shape.patience,
     )
     for group in range(shape.groups):
         subjects, pattern = _subjects(group, shape.topics)

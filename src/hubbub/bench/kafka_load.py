@@ -19,6 +19,7 @@ _FLUSH_SECONDS = 30
 # What a pass of consuming reads, over and over: librdkafka's mock broker keeps no more than 5 MB.
 _PASS_MESSAGES = 40_000
 _CONSUME_AT_ONCE = 5_000
+_FETCH_WAIT_MS = 5
 _LINGER_MS = 5
 # As often as the loop looks at the clock.
 _PRODUCE_AT_ONCE = 1_000
@@ -87,6 +88,9 @@ def consume(task: KafkaTask) -> dict[str, float]:
             "group.id": "bench",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            # A fetch that waits at the end of a pass would hold up the next one.
+            "fetch.wait.max.ms": _FETCH_WAIT_MS,
+            "fetch.queue.backoff.ms": _FETCH_WAIT_MS,
         }
     )
     try:
@@ -101,15 +105,14 @@ def consume(task: KafkaTask) -> dict[str, float]:
 
 
 def _fill(task: KafkaTask, consumer: Consumer) -> int:
-    """See to it that there is a pass to be read; the first offset."""
+    """Publish what a pass reads; its first offset."""
     producer = _producer(task, _LINGER_MS)
-    partition = TopicPartition(task.topic, 0)
-    producer.list_topics(task.topic, timeout=_FLUSH_SECONDS)  # makes it, where it is not there
-    low, high = consumer.get_watermark_offsets(partition, timeout=_FLUSH_SECONDS)
-    for _ in range(_PASS_MESSAGES - (high - low)):
+    for _ in range(_PASS_MESSAGES):
         producer.produce(task.topic, bytes(task.size), partition=0)
     producer.flush(_FLUSH_SECONDS)
-    return int(low)
+    partition = TopicPartition(task.topic, 0)
+    _, end = consumer.get_watermark_offsets(partition, timeout=_FLUSH_SECONDS)
+    return int(end) - _PASS_MESSAGES
 
 
 def _consume_pass(consumer: Consumer, start: TopicPartition) -> int:

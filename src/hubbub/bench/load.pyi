@@ -2,6 +2,7 @@ from hubbub.bench.histogram import Histogram
 
 PAYLOAD_BYTES_MIN: int
 TIMED_PAYLOAD_BYTES_MIN: int
+PATIENCE_SECONDS: float
 
 class Load:
     """One run of a load, over sockets that are connected and subscribed already.
@@ -23,6 +24,7 @@ class Load:
         rate: messages a second of all publishers; 0: as fast as the window allows.
         replies: whether publishers are answered a line for each message, as Redis does.
         timed: whether payloads carry the moment of sending.
+        patience: seconds after which what is due and does not come is lost.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Load:
         rate: int = 0,
         replies: bool = False,
         timed: bool = False,
+        patience: float = ...,
     ) -> None: ...
     def add_publisher(self, fd: int, ring: bytearray, group: int) -> None:
         """A connection that publishes the frames of ``ring``, which is kept and written to.

@@ -33,11 +33,10 @@ cdef enum:
     # After the last message, as long as a surplus one may take to show up.
     LINGER_NS = 50 * 1000 * 1000
 
-# How long nothing may come while something is due: a broker that pauses for longer has lost it.
-cdef int64_t STALL_NS = 5 * 1000 * 1000 * 1000LL
-
 PAYLOAD_BYTES_MIN = MOMENT_AT
 TIMED_PAYLOAD_BYTES_MIN = MOMENT_AT + 8
+# How long nothing may come while something is due: a broker that pauses for longer has lost it.
+PATIENCE_SECONDS = 5.0
 
 cdef enum Phase:
     WARMING
@@ -109,7 +108,7 @@ cdef class Load:
     cdef uint32_t start
     cdef char fault[FAULT_BYTES]
     cdef int64_t granted, received, answered, skipped, repeated, next_group
-    cdef int64_t began, measured_from
+    cdef int64_t began, measured_from, patience
     cdef Moment first, last
     cdef list rings
     cdef readonly Histogram delivery
@@ -118,7 +117,8 @@ cdef class Load:
     def __cinit__(self, *, int groups, int64_t published_bytes, int64_t published_at,
                   int64_t delivered_bytes, int64_t delivered_at, bytes delivered_start,
                   int64_t ring_messages, int64_t window, int64_t write_messages,
-                  int64_t rate=0, bint replies=False, bint timed=False):
+                  int64_t rate=0, bint replies=False, bint timed=False,
+                  double patience=PATIENCE_SECONDS):
         if len(delivered_start) != START_BYTES or min(window, write_messages, ring_messages) < 1:
             raise ValueError("a window, a write, a ring and a start of four bytes are needed")
         if timed and window >= ring_messages:
@@ -133,6 +133,7 @@ cdef class Load:
         self.window, self.write_messages, self.rate = window, write_messages, rate
         self.ring_messages = ring_messages
         self.replies, self.timed = replies, timed
+        self.patience = <int64_t>(patience * 1e9)
         self.start = load32(delivered_start)
         self.rings = []
         self.delivery = Histogram()
@@ -235,7 +236,7 @@ cdef class Load:
         if phase == MEASURING and now >= self.first.at + duration:
             self.note(&self.last, now)
             phase = DRAINING
-        if phase < LINGERING and now - progressed > STALL_NS:
+        if phase < LINGERING and now - progressed > self.patience:
             if phase < DRAINING:
                 self.note(&self.last, now)
             return OVER

@@ -98,7 +98,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             stderr=subprocess.STDOUT,
             cwd=directory,
             preexec_fn=_raise_descriptor_limit,  # noqa: PLW1509 - no threads yet
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "HUBBUB_SERVER_MAX_CONNECTIONS": str(_CONNECTIONS)},
         )
         stack.callback(_stop, process)
         ports = _wait(peer, process, directory, ports)

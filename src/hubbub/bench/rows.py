@@ -295,8 +295,7 @@ def _rest(protocol: Protocol) -> Iterator[Row]:
         contenders=contenders,
         figures=("connection",),
         goals=(Goal(figure="connection", bound=8),),
-        # Below the 10,000 clients at which both hubbub and Redis stop by default.
-        count=_IDLE_CONNECTIONS - 100,
+        count=_IDLE_CONNECTIONS,
         fresh=True,
     )
     yield Row(

@@ -167,7 +167,7 @@ def _print(row: Row, result: RowResult) -> None:
 
     from hubbub.bench.report import lines, title
 
-    table = Table(title=f"{row.name}: {row.title}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for head in ("figure", *map(title, row.contenders)):
         table.add_column(head)
     verdicts = []
@@ -175,6 +175,7 @@ def _print(row: Row, result: RowResult) -> None:
         table.add_row(unit, *(cells.get(name, "-") for name in row.contenders))
         verdicts += [f"{unit}: {goal}" for goal in goals]
     console = Console(no_color=color.wish() is False, force_terminal=color.wish())
+    console.print(f"{row.name}: {row.title}", style="bold", highlight=False)
     console.print(table)
     reasons = [f"{title(name)}: {reason}" for name, reason in result.missing.items()]
     for line in (*verdicts, *reasons):
