@@ -6,7 +6,7 @@ import contextlib
 import socket
 import sys
 
-from hubbub.bench.generator import raise_descriptor_limit
+from hubbub.bench.descriptors import raise_descriptor_limit
 from hubbub.bench.relay import Relay
 
 # A generator may open all its connections before one of them is accepted.

@@ -5,7 +5,6 @@ A process of its own, so that what it costs is known and no broker shares its in
 
 from __future__ import annotations
 
-import resource
 import socket
 import struct
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hubbub.bench.descriptors import raise_descriptor_limit
 from hubbub.bench.dialects import DIALECTS, Dialect, Relayed
 from hubbub.bench.load import PAYLOAD_BYTES_MIN, TIMED_PAYLOAD_BYTES_MIN, Load
 from hubbub.bench.shape import (
@@ -56,12 +56,6 @@ def run(task: Task) -> Outcome:
         load = _prepare(task, dialect, stack)
         load.run(shape.warmup, shape.seconds)
     return _outcome(load)
-
-
-def raise_descriptor_limit() -> None:
-    """As many open files as the system lets this process have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def connect(host: str, port: int) -> socket.socket:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import platformdirs
 
+from hubbub.bench.descriptors import raise_descriptor_limit
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -85,6 +87,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
     peer.find()
     if protocol not in peer.protocols:
         raise UnavailableError(f"{peer.title} does not speak {protocol}")
+    raise_descriptor_limit()  # which the broker inherits
     directory.mkdir(parents=True)
     ports = {protocol: free_port()}
     log = directory / "log"
@@ -97,7 +100,6 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            preexec_fn=_raise_descriptor_limit,  # noqa: PLW1509 - no threads yet
             env={**os.environ, "HUBBUB_SERVER_MAX_CONNECTIONS": str(_CONNECTIONS)},
         )
         stack.callback(_stop, process)
@@ -110,13 +112,6 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             start_seconds=time.monotonic() - began,
             relay=peer.relay,
         )
-
-
-def _raise_descriptor_limit() -> None:
-    import resource
-
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from hubbub.bench.dialects import CONFIRM_SECONDS, DIALECTS, read_through
-from hubbub.bench.generator import connect, raise_descriptor_limit
+from hubbub.bench.generator import connect
 from hubbub.bench.peers import HOST
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ def subscription_rate(broker: Broker, protocol: Protocol, count: int) -> dict[st
 
 def idle_connections(broker: Broker, protocol: Protocol, count: int) -> dict[str, float]:
     """What an idle connection takes of the broker's memory, in KiB. Raises OSError."""
-    raise_descriptor_limit()
     with ExitStack() as stack:
         before = broker.resident_kib()
         for _ in range(count):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +98,8 @@ def bench(
     are installed) on free ports, measures them in turn, and stops them. A row may be a pattern.
     Free-form shapes are chosen with --protocol.
     """
+    # Ended from outside, it still stops the brokers that it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if listed:
         _list()
     elif shape["protocol"]:
