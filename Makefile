@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find src -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test soak clean
+.PHONY: run test soak bench clean
 
 run: $(VENV)/.demo
 	$(BIN)/hubbub demo
@@ -18,6 +18,10 @@ test: $(VENV)/.dev
 
 soak: $(VENV)/.dev  # minutes, not seconds: crash rounds and large simulations
 	$(BIN)/pytest -m long
+
+bench: $(VENV)/.dev  # some twenty minutes: hubbub beside the real systems, on this machine
+	bash tools/peers.sh $(CURDIR)/$(BIN)/python
+	$(BIN)/hubbub bench --report docs/BENCHMARKS.md --json docs/benchmarks.json
 
 $(VENV)/.python:
 	bash tools/prepare.sh $(PYTHON) $(VENV)

@@ -27,6 +27,7 @@ FLOORS = (
     "bus",
     "testing",
     "demo",
+    "bench",
     "cli",
 )
 SANS_IO = ("model", "log", "broker", "protocols")
@@ -74,6 +75,17 @@ def test_imports_go_down_the_floors_only():
             for name in imports_of(path)
             if name.startswith("hubbub.") and name.split(".")[1] in above
         ]
+    assert not wrong
+
+
+def test_the_benchmark_knows_nothing_of_what_it_measures():
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in MODULES
+        if floor_of(path) == "bench"
+        for name in imports_of(path)
+        if name.startswith("hubbub.") and name.split(".")[1] != "bench"
+    ]
     assert not wrong
 
 

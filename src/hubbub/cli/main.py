@@ -24,6 +24,7 @@ _COMMANDS = {
     "subscriptions": ("hubbub.cli.subscriptions", "subscriptions"),
     "env": ("hubbub.cli.env", "env"),
     "config": ("hubbub.cli.config", "config"),
+    "bench": ("hubbub.cli.bench", "bench"),
     "completion": ("hubbub.cli.completion", "completion"),
     "version": ("hubbub.cli.version", "version"),
 }
