@@ -10,6 +10,7 @@ cdef class Outcome:
     cdef readonly dict refused
     cdef list _delivered
 
+    cdef bint is_mixed(self) noexcept
     cdef Py_ssize_t delivered(self, Run run, Py_ssize_t index) except -1
 
 
@@ -20,6 +21,7 @@ cdef class Dispatcher:
     cdef object _timers
 
     cdef int64_t wall_ms(self) except -1
+    cdef double now(self) except -1
     cdef Outcome publish_run(self, Run run, str principal)
     cdef Outcome _settle(self, Run run, object holder, dict refused, list stored)
     cdef int _authorise(self, Run run, str principal, dict refused) except -1

@@ -21,9 +21,13 @@ cdef class Outcome:
     def publication(self, observers=0):
         return Publication(observers, tuple(self.stored), self.failure)
 
+    cdef bint is_mixed(self) noexcept:
+        """Whether messages to one address may have gone to different observers."""
+        return self._delivered is not None
+
     cdef Py_ssize_t delivered(self, Run run, Py_ssize_t index) except -1:
         """How many observers the message at ``index`` was handed to."""
-        if index in self.refused:
+        if self.refused and index in self.refused:
             return 0
         if self._delivered is not None:
             return self._delivered[index]
@@ -59,20 +63,26 @@ cdef class Dispatcher:
         return self._settle(run_of(route, message), holder, {}, [])
 
     cdef int64_t wall_ms(self) except -1:
-        """The moment of this turn."""
+        """The moment of this turn, as Unix time in milliseconds."""
         return self._timers.wall_ms
+
+    cdef double now(self) except -1:
+        """The same in monotonic seconds."""
+        return self._timers.now
 
     cdef Outcome publish_run(self, Run run, str principal):
         cdef dict refused = {}
         cdef list stored = []
-        self._authorise(run, principal, refused)
-        store_at_home(run, self._timers.wall_ms, stored, refused)
+        if run.special or not self._open:
+            self._authorise(run, principal, refused)
+            store_at_home(run, self._timers.wall_ms, stored, refused)
         return self._settle(run, None, refused, stored)
 
     cdef Outcome _settle(self, Run run, object holder, dict refused, list stored):
         """Do all that is left to do with what ``holder``, or else its home, has stored."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
-        outcome.failure = store_elsewhere(run, holder, self._timers.wall_ms, stored, refused)
+        if run.special:
+            outcome.failure = store_elsewhere(run, holder, self._timers.wall_ms, stored, refused)
         outcome.refused = refused
         outcome.stored = stored
         if self._open:
@@ -101,15 +111,19 @@ cdef class Dispatcher:
         """Cut the run where the observers change; they take a message in publish order."""
         cdef Py_ssize_t first = 0, index
         cdef object observers
+        cdef void* route
+        cdef bint all_taken = not outcome.refused
         while first < run.count:
-            observers = (<Route>run.views[first].route).observers
+            route = run.views[first].route
+            observers = (<Route>route).observers
             index = first + 1
-            if first in outcome.refused:
+            if not all_taken and first in outcome.refused:
                 first = index
                 continue
             while (index < run.count
-                    and (<Route>run.views[index].route).observers is observers
-                    and (not outcome.refused or index not in outcome.refused)):
+                    and (run.views[index].route == route
+                         or (<Route>run.views[index].route).observers is observers)
+                    and (all_taken or index not in outcome.refused)):
                 index += 1
             if observers:
                 give(<tuple>observers,

@@ -7,10 +7,13 @@ cdef class Route:
     cdef readonly tuple observers   # the same object for all addresses with the same observers
     cdef readonly tuple topics      # that capture the address; the first decides
     cdef readonly bint reserved
+    cdef bint special               # reserved, or captured by a topic
     cdef readonly uint32_t hash     # of the address: its partition, where a message has no key
     cdef bint _stale
     cdef uint64_t _epoch
     cdef dict _spelled
+    cdef object _last_mapping       # the one that asked last, and what it was told
+    cdef bytes _last_spelled
 
     cdef bytes spelled(self, object mapping)
 

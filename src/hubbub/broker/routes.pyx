@@ -35,10 +35,14 @@ cdef class Route:
 
     cdef bytes spelled(self, object mapping):
         """The address as the protocol of ``mapping`` writes it (``mapping.spelled(address)``)."""
+        if mapping is self._last_mapping:
+            return self._last_spelled
         found = self._spelled.get(mapping)
         if found is None:
             found = self._spelled[mapping] = mapping.spelled(self.address)
-        return <bytes>found
+        self._last_mapping = mapping
+        self._last_spelled = <bytes>found
+        return self._last_spelled
 
 
 cdef class Routes:
@@ -81,6 +85,7 @@ cdef class Routes:
         route.observers = self._sets.setdefault(observers, observers)
         route.topics = tuple(topics)
         route.reserved = is_reserved(address)
+        route.special = route.reserved or bool(route.topics)
         route.hash = murmur2_of(<const uint8_t*>PyBytes_AS_STRING(raw), len(raw)) & NO_SIGN
         route._epoch = self._epoch
         route._spelled = {}
@@ -104,21 +109,24 @@ cdef class Routes:
         return 0
 
 
+cdef inline uint64_t mixed(uint64_t hash) noexcept nogil:
+    """Every bit of the input in every bit of the output (splitmix64's finisher, Steele 2014)."""
+    hash = (hash ^ (hash >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    hash = (hash ^ (hash >> 27)) * <uint64_t>0x94D049BB133111EB
+    return hash ^ (hash >> 31)
+
+
 cdef inline uint64_t hash_of(const uint8_t* name, Py_ssize_t size) noexcept nogil:
-    """Eight bytes a step. A name made to collide costs a look-up more, no other name's place twice."""
-    cdef uint64_t hash = <uint64_t>size * <uint64_t>0x9E3779B97F4A7C15
-    cdef uint64_t word
+    """Eight bytes a step. A name made to collide costs another look-up, and nothing else."""
+    cdef uint64_t hash = <uint64_t>size, word
     while size >= 8:
         memcpy(&word, name, 8)
-        hash = (hash ^ word) * <uint64_t>0x9E3779B97F4A7C15
-        hash ^= hash >> 29
+        hash = mixed(hash ^ word)
         name += 8
         size -= 8
-    if size:
-        word = 0
-        memcpy(&word, name, size)
-        hash = (hash ^ word) * <uint64_t>0x9E3779B97F4A7C15
-    return hash ^ (hash >> 32)
+    word = 0
+    memcpy(&word, name, size)
+    return mixed(hash ^ word)
 
 
 cdef class NameCache:

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t
 
 from hubbub.broker.outbox cimport Outbox
-from hubbub.broker.routes cimport Route
+from hubbub.broker.routes cimport NameCache, Route
 
 
 cdef struct View:
@@ -39,17 +39,22 @@ cdef class Burst:
     cdef int64_t _timestamp_ms
     cdef list _routes       # what keeps the routes of the views
     cdef Route _last
+    cdef const uint8_t* _name       # how the last view's publisher spelled its address
+    cdef Py_ssize_t _name_size
+    cdef bint special
     cdef readonly Origin origin
     cdef readonly object source
 
     cdef int begin(self, object source, int64_t timestamp_ms) except -1
     cdef View* add(self, Route route) except NULL
+    cdef View* add_named(self, NameCache names, const uint8_t* name, Py_ssize_t size) except NULL
     cdef Run run(self, Py_ssize_t first, Py_ssize_t count)
 
 
 cdef class Run:
     cdef View* views
     cdef readonly Py_ssize_t count
+    cdef bint special       # whether a message of it may have to be stored or refused
     cdef readonly Origin origin
     cdef readonly object source
     cdef View* _owned       # where the views are this run's own

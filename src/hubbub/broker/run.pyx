@@ -3,6 +3,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp
 
 from hubbub.model.message import Message
 
@@ -55,6 +56,8 @@ cdef class Burst:
         self.count = 0
         self._routes.clear()
         self._last = None
+        self._name_size = -1
+        self.special = False
         self.source = source
         self._timestamp_ms = timestamp_ms
         return 0
@@ -73,12 +76,24 @@ cdef class Burst:
         if route is not self._last:
             self._routes.append(route)
             self._last = route
+            self._name_size = -1
+            self.special |= route.special
         view = &self.views[self.count]
         self.count += 1
         view.route = <void*>route
         view.key_size = -1
         view.reply_size = view.headers_size = 0
         view.timestamp_ms = self._timestamp_ms
+        return view
+
+    cdef View* add_named(self, NameCache names, const uint8_t* name, Py_ssize_t size) except NULL:
+        """As ``add``, to the address of this name. Raises InvalidAddressError."""
+        cdef View* view
+        if size == self._name_size and memcmp(name, self._name, size) == 0:
+            return self.add(self._last)
+        view = self.add(names.route(name, size))
+        self._name = name
+        self._name_size = size
         return view
 
     cdef Run run(self, Py_ssize_t first, Py_ssize_t count):
@@ -88,6 +103,7 @@ cdef class Burst:
         run.count = count
         run.origin = self.origin
         run.source = self.source
+        run.special = self.special
         return run
 
 
@@ -203,6 +219,7 @@ cdef Run run_of(Route route, object message):
     run.origin = origin
     run._messages = [message]
     run._route = route
+    run.special = route.special
     view.route = <void*>route
     view.value = NULL if value is None else <const uint8_t*>PyBytes_AS_STRING(value)
     view.value_size = -1 if value is None else PyBytes_GET_SIZE(value)

@@ -8,7 +8,9 @@ cdef enum:
 
 cdef class StreamSession:
     cdef bytearray _kept
+    cdef public double active_at    # when bytes came last, in the moments of ``Timers``
 
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef bint is_paused(self) except -1
     cdef int take_in(self, uint8_t* data, Py_ssize_t size, bint headroom) except -1
     cdef int keep(self, const uint8_t* data, Py_ssize_t size) except -1

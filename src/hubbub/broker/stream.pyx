@@ -12,6 +12,13 @@ cdef class StreamSession:
     def unparsed_bytes(self):
         return 0 if self._kept is None else len(self._kept)
 
+    @property
+    def paused(self):
+        return self.is_paused()
+
+    def resume(self):
+        """Nothing was left: what is received is carried out at once, only reading on waits."""
+
     def receive(self, bytes data not None):
         # Without headroom the bytes are only read.
         self.take_in(<uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), False)
@@ -22,6 +29,10 @@ cdef class StreamSession:
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Act on what is whole of ``data``, which begins where the last call ended; how much it was."""
         raise TypeError("a session says what its bytes mean")
+
+    cdef bint is_paused(self) except -1:
+        """As ``paused``, which native subclasses need not look up."""
+        return False
 
     cdef int take_in(self, uint8_t* data, Py_ssize_t size, bint headroom) except -1:
         """As ``receive``; ``headroom``: the bytes in front of ``data`` may be written to."""

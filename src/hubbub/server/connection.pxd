@@ -1,10 +1,10 @@
 from libc.stdint cimport uint64_t
 
 from hubbub.broker.outbox cimport Outbox
-from hubbub.server.turn cimport Turn
+from hubbub.server.turn cimport Flushable, Turn
 
 
-cdef class Connection:
+cdef class Connection(Flushable):
     cdef object _loop
     cdef object _listener
     cdef Turn _turn
@@ -24,4 +24,5 @@ cdef class Connection:
     cdef int _pace(self, Py_ssize_t size, uint64_t delivered) except -1
     cdef int _send(self) except -1
     cdef int _look(self) except -1
+    cdef bint _is_paused(self) except -1
     cdef int _end(self) except -1

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer, Session
-from hubbub.server.turn import Turn
+from hubbub.server.turn import Flushable, Turn
 
 READ_BYTES: int
 
@@ -17,7 +17,7 @@ class Listener(Protocol):
     def session(self, peer: Peer, outbox: Outbox) -> Session:
         """The session of a connection just accepted."""
 
-class Connection:
+class Connection(Flushable):
     """A socket and its session: feeds it, and sends what it wrote, once a loop turn."""
 
     def __init__(

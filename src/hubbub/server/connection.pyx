@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int handle, void* buffer, size_t size, int flags)
+    ssize_t send(int handle, const void* buffer, size_t size, int flags)
 
 cdef extern from "<sys/uio.h>" nogil:
     ssize_t writev(int handle, const iovec* parts, int count)
@@ -34,6 +35,7 @@ cdef extern from "<sys/uio.h>" nogil:
 READ_BYTES = READ_MOST
 
 cdef enum:
+    NO_FLAGS = 0
     READ_LEAST = 4 * 1024
     # What one read may set going before less is read from that connection: some milliseconds of
     # deliveries, for however many subscribers. Nobody else has a turn meanwhile.
@@ -73,23 +75,26 @@ cdef class Connection:
         self._outbox_ready()
 
     def flush(self):
+        self.flush_now()
+
+    cdef int flush_now(self) except -1:
+        """As ``flush``."""
         if self._socket < 0:
-            return
+            return 0
         if self._outbox.overflowed and self._deadline is None:
             logger.warning("%s: slow consumer disconnected", self._listener.name)
             self._deadline = self._turn.timers.after(FAREWELL_SECONDS, self._outbox.abort)
         if self._outbox.aborted:
-            self._end()
-            return
+            return self._end()
         if not self._writing:
             self._send()
-        self._look()
+        return self._look()
 
     def close(self):
         self._outbox.close()
 
     def _outbox_ready(self):
-        self._turn.ready(self)
+        self._turn.will_flush(self)
 
     # --- receiving ----------------------------------------------------------------------------
 
@@ -100,7 +105,7 @@ cdef class Connection:
         cdef ssize_t size
         if self._socket < 0:
             return 0
-        size = recv(self._socket, self._turn.received, self._read_bytes, 0)
+        size = recv(self._socket, self._turn.received, self._read_bytes, NO_FLAGS)
         if size > 0:
             self._turn.enter()
             if not self._outbox.closing and not self._outbox.aborted:
@@ -138,7 +143,7 @@ cdef class Connection:
         if self._socket < 0 or self._session is None:
             return 0
         may_read = not (
-            self._session.paused or self._outbox.closing
+            self._is_paused() or self._outbox.closing
             or (self._writing and self._outbox.size > UNREAD_MOST))
         if may_read == self._reading:
             return 0
@@ -149,6 +154,11 @@ cdef class Connection:
             except Exception:
                 self._fail()
         return 0
+
+    cdef bint _is_paused(self) except -1:
+        if isinstance(self._session, StreamSession):
+            return (<StreamSession>self._session).is_paused()
+        return self._session.paused
 
     def _read(self, on):
         self._reading = on
@@ -179,7 +189,10 @@ cdef class Connection:
             count = self._outbox.gather(parts, MOST_PARTS)
             if count == 0:
                 break
-            sent = writev(self._socket, parts, count)
+            if count == 1:
+                sent = send(self._socket, parts[0].iov_base, parts[0].iov_len, NO_FLAGS)
+            else:
+                sent = writev(self._socket, parts, count)
             if sent >= 0:
                 self._outbox.sent(sent)
             elif errno == EAGAIN:

@@ -5,6 +5,10 @@ cdef enum:
     READ_MOST = 256 * 1024
 
 
+cdef class Flushable:
+    cdef int flush_now(self) except -1
+
+
 cdef class Turn:
     cdef object _loop
     cdef readonly object timers
@@ -16,6 +20,7 @@ cdef class Turn:
     cdef uint8_t* received  # where READ_MOST bytes go, with room in front
 
     cdef int enter(self) except -1
+    cdef int will_flush(self, Flushable connection) except -1
     cdef int _advance(self) except -1
     cdef int _end_soon(self) except -1
     cdef int _set_alarm(self) except -1

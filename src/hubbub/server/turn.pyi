@@ -1,7 +1,9 @@
 import asyncio
 
 from hubbub.broker.timers import Timers
-from hubbub.server.connection import Connection
+
+class Flushable:
+    """What has something to send at the end of a turn."""
 
 class Turn:
     """Every entry from the loop calls ``begin``; the end of the turn follows by itself.
@@ -14,5 +16,5 @@ class Turn:
     def timers(self) -> Timers: ...
     def begin(self) -> None:
         """Set the moment, fire what is due, and see to it that the turn ends."""
-    def ready(self, connection: Connection) -> None:
+    def ready(self, connection: Flushable) -> None:
         """Flush the connection's outbox at the end of this turn."""

@@ -6,7 +6,9 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from hubbub.broker.stream cimport HEADROOM
 
-from hubbub.model.faults import contain
+import logging
+
+logger = logging.getLogger(__name__)
 
 cdef double NEVER = float("inf")
 
@@ -15,6 +17,27 @@ cdef long long wall_ms() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
     return <long long>now.tv_sec * 1000 + now.tv_nsec // 1_000_000
+
+
+cdef class Flushable:
+
+    cdef int flush_now(self) except -1:
+        """Send what was written."""
+        return 0
+
+
+cdef int flush_each(list ready) except -1:
+    """A flush that fails is a fault of ours, and only that connection's affair."""
+    cdef Py_ssize_t at = 0
+    while at < len(ready):
+        try:
+            while at < len(ready):
+                (<Flushable>ready[at]).flush_now()
+                at += 1
+        except Exception:
+            logger.exception("a flush failed")
+            at += 1
+    return 0
 
 
 cdef class Turn:
@@ -37,9 +60,13 @@ cdef class Turn:
     def begin(self):
         self.enter()
 
-    def ready(self, connection):
+    def ready(self, Flushable connection not None):
+        self.will_flush(connection)
+
+    cdef int will_flush(self, Flushable connection) except -1:
+        """As ``ready``."""
         self._ready.append(connection)
-        self._end_soon()
+        return self._end_soon()
 
     cdef int enter(self) except -1:
         """As ``begin``; a turn that has begun already goes on."""
@@ -62,8 +89,7 @@ cdef class Turn:
         self._advance()
         self._ending = False
         ready, self._ready = self._ready, []
-        for connection in ready:
-            contain(connection.flush)
+        flush_each(ready)
         self._set_alarm()
 
     def _ring(self):

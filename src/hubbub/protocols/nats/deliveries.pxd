@@ -4,10 +4,7 @@ from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.run cimport Origin, Run, RunObserver, Style, View
 
 
-cdef struct Frame:
-    # What one message looks like, but for the subscription's id.
-    const uint8_t* subject
-    Py_ssize_t subject_size
+cdef struct Extra:
     const uint8_t* reply
     Py_ssize_t reply_size
     const uint8_t* headers
@@ -22,9 +19,11 @@ cdef class MsgStyle(Style):
     cdef bytes _sid
     cdef bint _headers
 
-    cdef int _frame(self, Run run, Py_ssize_t index, Frame* frame) except -1
-    cdef Py_ssize_t _size(self, const Frame* frame, Py_ssize_t value_size) noexcept
-    cdef uint8_t* _put(self, uint8_t* at, const Frame* frame, const View* view) noexcept
+    cdef int _extra(self, Run run, Py_ssize_t index, Extra* extra) except -1
+    cdef Py_ssize_t _size(self, Py_ssize_t subject_size, const Extra* extra,
+                          Py_ssize_t value_size) noexcept
+    cdef uint8_t* _put_head(self, uint8_t* at, bytes subject, const Extra* extra,
+                            Py_ssize_t value_size) noexcept
 
 
 cdef class Subscription(RunObserver):

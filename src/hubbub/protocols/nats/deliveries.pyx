@@ -14,7 +14,8 @@ from hubbub.protocols.nats import mapping
 cdef object MAPPING = mapping
 
 cdef inline uint8_t* put(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
-    memcpy(at, start, size)
+    if size:
+        memcpy(at, start, size)
     return at + size
 
 
@@ -39,74 +40,101 @@ cdef class MsgStyle(Style):
 
     cdef bytes render(self, Run run):
         cdef Py_ssize_t room = 0, index
+        cdef const void* last = NULL
         cdef bytes frames
+        cdef bytes subject = None
         cdef uint8_t* at
-        cdef Frame frame
+        cdef const View* view
+        cdef Extra extra
+        # A head is written again only where it differs from the one before.
+        cdef const uint8_t* head = NULL
+        cdef Py_ssize_t head_size = 0, headed = -1
         for index in range(run.count):
-            self._frame(run, index, &frame)
-            room += self._size(&frame, max(run.views[index].value_size, 0))
+            view = &run.views[index]
+            if view.route != last:
+                last = view.route
+                subject = (<Route>view.route).spelled(MAPPING)
+            self._extra(run, index, &extra)
+            room += self._size(PyBytes_GET_SIZE(subject), &extra, max(view.value_size, 0))
         frames = PyBytes_FromStringAndSize(NULL, room)
         at = <uint8_t*>PyBytes_AS_STRING(frames)
+        last = NULL
         for index in range(run.count):
-            self._frame(run, index, &frame)
-            at = self._put(at, &frame, &run.views[index])
+            view = &run.views[index]
+            if view.route == last and headed == view.value_size and is_bare(view):
+                memcpy(at, head, head_size)
+                at += head_size
+            else:
+                if view.route != last:
+                    last = view.route
+                    subject = (<Route>view.route).spelled(MAPPING)
+                self._extra(run, index, &extra)
+                head = at
+                at = self._put_head(at, subject, &extra, max(view.value_size, 0))
+                head_size = at - head
+                headed = view.value_size if is_bare(view) else -1
+                at = put(at, extra.headers, extra.headers_size)
+            if view.value_size > 0:  # NATS has no null message
+                at = put(at, view.value, view.value_size)
+            at = put_line_end(at)
         return frames
 
-    cdef int _frame(self, Run run, Py_ssize_t index, Frame* frame) except -1:
-        """Say how the message at ``index`` is written; the run holds what that refers to."""
+    cdef int _extra(self, Run run, Py_ssize_t index, Extra* extra) except -1:
+        """What the message at ``index`` has beside subject and value; the run holds it."""
         cdef const View* view = &run.views[index]
-        cdef bytes subject = (<Route>view.route).spelled(MAPPING)
         cdef bytes reply, headers
-        frame.subject = <const uint8_t*>PyBytes_AS_STRING(subject)
-        frame.subject_size = PyBytes_GET_SIZE(subject)
-        frame.reply_size = frame.headers_size = 0
-        if is_plain(view) and view.key_size < 0:
+        extra.reply_size = extra.headers_size = 0
+        if is_bare(view):
             return 0
         if isinstance(run.origin, NatsOrigin):
-            frame.reply, frame.reply_size = view.reply, view.reply_size
-            frame.headers, frame.headers_size = view.headers, view.headers_size
+            extra.reply, extra.reply_size = view.reply, view.reply_size
+            extra.headers, extra.headers_size = view.headers, view.headers_size
         else:
             reply, headers = foreign(run)[index]
-            frame.reply = <const uint8_t*>PyBytes_AS_STRING(reply)
-            frame.reply_size = PyBytes_GET_SIZE(reply)
-            frame.headers = <const uint8_t*>PyBytes_AS_STRING(headers)
-            frame.headers_size = PyBytes_GET_SIZE(headers)
+            extra.reply = <const uint8_t*>PyBytes_AS_STRING(reply)
+            extra.reply_size = PyBytes_GET_SIZE(reply)
+            extra.headers = <const uint8_t*>PyBytes_AS_STRING(headers)
+            extra.headers_size = PyBytes_GET_SIZE(headers)
         if not self._headers:
-            frame.headers_size = 0
+            extra.headers_size = 0
         return 0
 
-    cdef Py_ssize_t _size(self, const Frame* frame, Py_ssize_t value_size) noexcept:
-        cdef Py_ssize_t size = (4 + frame.subject_size + 1 + PyBytes_GET_SIZE(self._sid) + 1
-                                + number_size(frame.headers_size + value_size) + 2
-                                + frame.headers_size + value_size + 2)
-        if frame.reply_size:
-            size += frame.reply_size + 1
-        if frame.headers_size:
-            size += 1 + number_size(frame.headers_size) + 1
+    cdef Py_ssize_t _size(self, Py_ssize_t subject_size, const Extra* extra,
+                          Py_ssize_t value_size) noexcept:
+        cdef Py_ssize_t size = (4 + subject_size + 1 + PyBytes_GET_SIZE(self._sid) + 1
+                                + number_size(extra.headers_size + value_size) + 2
+                                + extra.headers_size + value_size + 2)
+        if extra.reply_size:
+            size += extra.reply_size + 1
+        if extra.headers_size:
+            size += 1 + number_size(extra.headers_size) + 1
         return size
 
-    cdef uint8_t* _put(self, uint8_t* at, const Frame* frame, const View* view) noexcept:
-        cdef Py_ssize_t value_size = max(view.value_size, 0)  # NATS has no null message
-        if frame.headers_size:
+    cdef uint8_t* _put_head(self, uint8_t* at, bytes subject, const Extra* extra,
+                            Py_ssize_t value_size) noexcept:
+        if extra.headers_size:
             at[0] = c"H"
             at += 1
         at = put(at, <const uint8_t*>b"MSG ", 4)
-        at = put(at, frame.subject, frame.subject_size)
+        at = put(at, <const uint8_t*>PyBytes_AS_STRING(subject), PyBytes_GET_SIZE(subject))
         at[0] = c" "
         at = put(at + 1, <const uint8_t*>PyBytes_AS_STRING(self._sid), PyBytes_GET_SIZE(self._sid))
         at[0] = c" "
         at += 1
-        if frame.reply_size:
-            at = put(at, frame.reply, frame.reply_size)
+        if extra.reply_size:
+            at = put(at, extra.reply, extra.reply_size)
             at[0] = c" "
             at += 1
-        if frame.headers_size:
-            at = put_number(at, frame.headers_size)
+        if extra.headers_size:
+            at = put_number(at, extra.headers_size)
             at[0] = c" "
             at += 1
-        at = put_line_end(put_number(at, frame.headers_size + value_size))
-        at = put(at, frame.headers, frame.headers_size)
-        return put_line_end(put(at, view.value, value_size))
+        return put_line_end(put_number(at, extra.headers_size + value_size))
+
+
+cdef inline bint is_bare(const View* view) noexcept:
+    """Whether the message is all in address and value."""
+    return is_plain(view) and view.key_size < 0
 
 
 cdef list foreign(Run run):

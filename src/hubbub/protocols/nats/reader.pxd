@@ -33,6 +33,9 @@ cdef class NatsReader(StreamSession):
     cdef public bint no_responders
     cdef public bint echoes
     cdef public bint trusted        # nobody has to say who it is, or it has
+    cdef public bint heard          # bytes came since it was last set to false
+    cdef public str principal
+    cdef bint quick                 # nothing is to be said of a PUB
     cdef public Py_ssize_t max_payload
     cdef public Py_ssize_t max_control_line
 
@@ -43,6 +46,7 @@ cdef class NatsReader(StreamSession):
     cdef int _refused(self, object error, Route route) except -1
     cdef Py_ssize_t _with_arguments(self, const uint8_t* data, Py_ssize_t size,
                                     Py_ssize_t verb) except -3
+    cdef Py_ssize_t _quick_pub(self, const uint8_t* data, Py_ssize_t size) except -3
     cdef Py_ssize_t _pub(self, const uint8_t* data, Py_ssize_t size, Py_ssize_t at, Line* line,
                          bint with_headers) except -3
     cdef int _add(self, Line* line, const uint8_t* payload, Py_ssize_t header_size,

@@ -19,6 +19,10 @@ class NatsReader(StreamSession):
     no_responders: bool
     echoes: bool
     trusted: bool
+    heard: bool
+    """Bytes came since it was last set to False."""
+    principal: str
+    """Who publishes."""
     max_payload: int
     max_control_line: int
 
@@ -39,10 +43,6 @@ class NatsReader(StreamSession):
         """PING."""
     def pong(self) -> None:
         """PONG."""
-    def arrived(self) -> None:
-        """Told before bytes are parsed."""
-    def principal(self) -> str:
-        """Who publishes."""
     def no_responder(self, reply: bytes) -> None:
         """Told that nobody got a request that asks for an answer at ``reply``."""
     def error(self, text: str) -> None:

@@ -34,8 +34,7 @@ class NatsSession(NatsReader):
 
     # Ten thousand idle connections are a promise: no dictionary for each of them.
     __slots__ = (
-        "_alarm", "_heard", "_listener", "_options", "_peer", "_principal", "_subscriptions",
-        "_unanswered", "subscriber",
+        "_alarm", "_listener", "_options", "_peer", "_subscriptions", "_unanswered", "subscriber",
     )  # fmt: skip
 
     def __init__(self, listener: NatsListener, peer: Peer, outbox: Outbox) -> None:
@@ -47,8 +46,6 @@ class NatsSession(NatsReader):
         self._subscriptions: dict[bytes, Subscription] = {}
         self._alarm: Timer | None = None
         self._unanswered = 0  # PINGs of ours
-        self._heard = False  # since the last of them
-        self._principal = ""
         self.subscriber = Subscriber(PROTOCOL, _endpoint(peer.remote))
         self.max_payload = settings.max_payload
         self.max_control_line = settings.max_control_line
@@ -58,17 +55,9 @@ class NatsSession(NatsReader):
             self._alarm = listener.timers.after(settings.auth_timeout, self._too_late)
 
     @property
-    def paused(self) -> bool:
-        """Never: what is published is done with at once."""
-        return False
-
-    @property
     def options(self) -> Options:
         """What the client said in CONNECT."""
         return self._options
-
-    def resume(self) -> None:
-        """Nothing was left."""
 
     def disconnected(self) -> None:
         """Let go of everything held for the connection."""
@@ -80,14 +69,6 @@ class NatsSession(NatsReader):
         self.close(error)
 
     # --- what the reader calls ----------------------------------------------------------------
-
-    def arrived(self) -> None:
-        """Bytes came: the client lives."""
-        self._heard = True
-
-    def principal(self) -> str:
-        """Who publishes."""
-        return self._principal
 
     def connect(self, text: bytes) -> None:
         """CONNECT: what it leaves out stays as it was."""
@@ -191,7 +172,7 @@ class NatsSession(NatsReader):
         self.headers = options.headers
         self.trusted = True
         self.subscriber = Subscriber(
-            PROTOCOL, options.name or _endpoint(self._peer.remote), self._principal
+            PROTOCOL, options.name or _endpoint(self._peer.remote), self.principal
         )
         self._set_alarm(FIRST_PING_SECONDS * random.uniform(1, 1 + FIRST_PING_SPREAD))  # noqa: S311 - spreads load
         self._acknowledge()
@@ -215,7 +196,7 @@ class NatsSession(NatsReader):
         else:
             return True
         if good:
-            self._principal = principal
+            self.principal = principal
         return good
 
     def _too_late(self) -> None:
@@ -229,13 +210,13 @@ class NatsSession(NatsReader):
 
     def _check(self) -> None:
         """Ask a client that said nothing whether it is there; cut off one that never answers."""
-        if not self._heard or not self._unanswered:
+        if not self.heard or not self._unanswered:
             if self._unanswered >= self._listener.settings.ping_max:
                 self.close(codec.STALE_CONNECTION)
                 return
             self._unanswered += 1
             self.outbox.write(codec.PING)
-        self._heard = False
+        self.heard = False
         self._alarm = self._listener.timers.after(
             self._listener.settings.ping_interval, self._check
         )

@@ -27,7 +27,6 @@ class Client:
     id: int
     peer: Peer
     connected_at: float
-    active_at: float
     subscriber: Subscriber
     name: str = ""
     library: str = ""
@@ -76,7 +75,7 @@ class ClientRegistry:
     def new_client(self, peer: Peer, now: float) -> Client:
         """A client that has just connected."""
         subscriber = Subscriber(PROTOCOL, endpoint(peer.remote))
-        return Client(next(self._ids), peer, now, now, subscriber)
+        return Client(next(self._ids), peer, now, subscriber)
 
     def add(self, session: RedisSession) -> None:
         """List the session."""
@@ -113,7 +112,7 @@ def describe(session: RedisSession, now: float) -> str:
         "laddr": client.local_address,
         "name": client.name,
         "age": int(now - client.connected_at),
-        "idle": int(now - client.active_at),
+        "idle": int(now - (session.active_at or client.connected_at)),
         "flags": flags or "N",
         "db": client.database,
         "sub": len(subscriptions.channels),
@@ -125,7 +124,7 @@ def describe(session: RedisSession, now: float) -> str:
         "multi-mem": transaction.size,
         "omem": outbox.size,
         "events": "r",
-        "cmd": client.last_command,
+        "cmd": "publish" if session.published_last else client.last_command,
         "user": "default",
         "redir": -1,
         "resp": session.replies.protocol,

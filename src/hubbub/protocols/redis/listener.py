@@ -48,13 +48,12 @@ class RedisListener:
         self.shards = ChannelTable()
         self.publisher = Publisher(broker, mapping, mapping.error_line)
         self._pattern_heads: WeakValueDictionary[bytes, FrameHead] = WeakValueDictionary()
-        self.stats = Stats()
+        self.stats = Stats(self.publisher)
         self.started_at = broker.timers.now
         self.run_id = secrets.token_hex(_RUN_ID_BYTES)
 
     def session(self, peer: Peer, outbox: Outbox) -> RedisSession:
         """A session for an accepted connection; one too many is told so and closed."""
-        outbox.limit = self.parameters.outbox_limit
         session = RedisSession(self, peer, outbox)
         self.stats.connections += 1
         if len(self.clients) >= self.parameters.max_clients:
@@ -75,4 +74,4 @@ class RedisListener:
         """Change parameters, for clients that are connected too. Raises CommandError."""
         self.parameters.set(pairs)
         for session in self.clients:
-            session.outbox.limit = self.parameters.outbox_limit
+            session.set_limits()

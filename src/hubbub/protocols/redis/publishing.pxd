@@ -14,6 +14,8 @@ cdef class Publisher:
     cdef readonly NameCache names
     cdef Burst burst
     cdef object error_line
+    cdef public long long publishes
+    cdef public long long input_bytes
 
 
 cdef class PublishingSession(StreamSession):
@@ -21,6 +23,10 @@ cdef class PublishingSession(StreamSession):
     cdef readonly Replies replies
     cdef readonly RequestParser parser
     cdef Publisher _publisher
+    cdef public bint closing
+    cdef public str principal
+    cdef public bint published_last
+    cdef public Py_ssize_t burst_limit
 
     cdef Py_ssize_t _take(self, const uint8_t* data, Py_ssize_t size, Py_ssize_t most) except -2
     cdef int _publish(self) except -1

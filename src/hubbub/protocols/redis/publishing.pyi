@@ -13,6 +13,11 @@ class Publisher:
     ``mapping`` has ``address_of``; ``error_line`` turns an error into the text of a reply.
     """
 
+    publishes: int
+    """Publishes carried out, on all connections."""
+    input_bytes: int
+    """Bytes received, likewise."""
+
     def __init__(
         self, broker: Broker, mapping: Any, error_line: Callable[[Exception], str]
     ) -> None: ...
@@ -24,6 +29,15 @@ class PublishingSession(StreamSession):
     together, though each with a reply of its own.
     """
 
+    closing: bool
+    """Nothing that arrives is of interest any more."""
+    principal: str
+    """Who publishes."""
+    burst_limit: int
+    """How many publishes in a row may be carried out together; 0 where each is a matter of its own."""
+    published_last: bool
+    """Whether the last request was a PUBLISH carried out here."""
+
     @property
     def outbox(self) -> Outbox: ...
     @property
@@ -31,13 +45,7 @@ class PublishingSession(StreamSession):
     @property
     def parser(self) -> RequestParser: ...
     def __init__(self, publisher: Publisher, outbox: Outbox, replies: Replies) -> None: ...
-    def arrived(self, size: int) -> bool:
-        """Told before so many bytes are parsed; whether they are of interest still."""
-    def burst_limit(self) -> int:
-        """How many publishes in a row may be carried out together; 0 where each is a matter of its own."""
-    def execute(self, request: list[bytes]) -> bool:
-        """Run any other request; whether more are to follow."""
-    def published(self, count: int) -> str:
-        """Told that so many publishes are carried out; by whom."""
+    def execute(self, request: list[bytes]) -> None:
+        """Run any other request, and say in ``burst_limit`` and ``closing`` what that changed."""
     def give_up(self, failure: str) -> None:
         """Close after a protocol error; without a word where ``failure`` has none."""

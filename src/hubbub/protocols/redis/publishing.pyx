@@ -66,13 +66,20 @@ cdef class PublishingSession(StreamSession):
         self.outbox = outbox
         self.replies = replies
         self.parser = RequestParser()
+        self.principal = ""
+
+    cdef bint is_paused(self) except -1:
+        """Whether so many replies wait for the disk that more requests should not be read."""
+        return self.replies.is_full()
 
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t at = 0, used, most
         cdef list requests = []
-        if not self.arrived(size):
+        if self.closing:
             return size
-        most = self.burst_limit()
+        self.active_at = self._publisher.dispatcher.now()
+        self._publisher.input_bytes += size
+        most = self.burst_limit
         self._publisher.burst.begin(self, self._publisher.dispatcher.wall_ms())
         while at < size:
             if most and not self.parser.is_inside():
@@ -89,9 +96,11 @@ cdef class PublishingSession(StreamSession):
                 self.give_up(self.parser.failure)
                 return size
             if requests:
-                if not self.execute(requests.pop()):
+                self.published_last = False
+                self.execute(requests.pop())
+                if self.closing:
                     return size
-                most = self.burst_limit()
+                most = self.burst_limit
             elif used == 0:
                 break
         self._publish()
@@ -125,7 +134,7 @@ cdef class PublishingSession(StreamSession):
         if max(channel_size, payload_size) > self.parser.max_bulk_bytes:
             return OTHER
         try:
-            view = burst.add(self._publisher.names.route(channel, channel_size))
+            view = burst.add_named(self._publisher.names, channel, channel_size)
         except InvalidAddressError:
             return OTHER  # the command says what is wrong with it
         view.value = payload
@@ -141,10 +150,11 @@ cdef class PublishingSession(StreamSession):
         if burst.count == 0:
             return 0
         run = burst.run(0, burst.count)
-        principal = self.published(run.count)
+        self._publisher.publishes += run.count
+        self.published_last = True
         # What the client itself is subscribed to follows the reply.
         self.replies.begin()
-        self._answer(run, self._publisher.dispatcher.publish_run(run, principal))
+        self._answer(run, self._publisher.dispatcher.publish_run(run, self.principal))
         self.replies.end()
         burst.begin(self, self._publisher.dispatcher.wall_ms())
         return 0
@@ -203,9 +213,14 @@ cdef list counted(Run run, Outcome outcome):
     cdef uint8_t* at = answers
     cdef Py_ssize_t index
     cdef list chunks = []
+    cdef const void* last = NULL
+    cdef Py_ssize_t count = 0
     for index in range(run.count):
+        if run.views[index].route != last or outcome.is_mixed():
+            last = run.views[index].route
+            count = outcome.delivered(run, index)
         at[0] = c":"
-        at = put_number(at + 1, outcome.delivered(run, index))
+        at = put_number(at + 1, count)
         at[0], at[1] = c"\r", c"\n"
         at += 2
         if at - answers >= ANSWERS_AT_ONCE:

@@ -23,6 +23,7 @@ cdef class Replies:
     cdef list _own_pushes
     cdef bint _closing
 
+    cdef bint is_full(self) except -1
     cdef int begin(self) except -1
     cdef int end(self) except -1
     cdef int answer(self, bytes chunk) except -1

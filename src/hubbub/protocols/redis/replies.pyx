@@ -61,7 +61,7 @@ cdef class Replies:
 
     @property
     def full(self):
-        return self._waiting_answers >= MAX_WAITING
+        return self.is_full()
 
     @property
     def muted(self):
@@ -102,6 +102,10 @@ cdef class Replies:
 
     def deliver(self, bytes frame not None):
         self.deliver_frame(frame)
+
+    cdef bint is_full(self) except -1:
+        """As ``full``."""
+        return self._waiting_answers != 0 and self._waiting_answers >= MAX_WAITING
 
     cdef int begin(self) except -1:
         self._in_command = True

@@ -51,55 +51,39 @@ class RedisSession(PublishingSession):
         self.subscriptions = Subscriptions(self)
         self.transaction = Transaction()
         self.parser.trusted = not listener.authentication.required
-        self._closing = False
-
-    @property
-    def paused(self) -> bool:
-        """Whether so many replies wait for the disk that more requests should not be read."""
-        return self.replies.full
+        self._set_burst_limit()
+        self.set_limits()
 
     @property
     def authenticated(self) -> bool:
         """Whether every command may be used."""
         return self.parser.trusted
 
-    def arrived(self, size: int) -> bool:
-        """So many bytes have; whether they are of interest still."""
-        if self._closing:
-            return False
-        parser, parameters = self.parser, self.listener.parameters
-        self.client.active_at = self.broker.timers.now
-        self.listener.stats.input_bytes += size
-        parser.max_bulk_bytes = parameters.max_bulk_bytes
-        parser.max_request_bytes = parameters.max_request_bytes
-        return True
+    def execute(self, request: list[bytes]) -> None:
+        """Run a request that is no PUBLISH, or one that cannot be carried out with others."""
+        self._execute(request)
+        self._set_burst_limit()
 
-    def burst_limit(self) -> int:
+    def set_limits(self) -> None:
+        """Take the listener's parameters over."""
+        parameters = self.listener.parameters
+        self.outbox.limit = parameters.outbox_limit
+        self.parser.max_bulk_bytes = parameters.max_bulk_bytes
+        self.parser.max_request_bytes = parameters.max_request_bytes
+
+    def _set_burst_limit(self) -> None:
         """Whether PUBLISH means just that now, and may be carried out with those that follow."""
         if not self.parser.trusted or self.transaction.open or self.replies.muted:
-            return 0
-        if not self.subscriptions:
-            return MAX_BURST
-        # Its own messages follow the reply of each; in RESP2 it may not even publish.
-        return 0 if self.replies.protocol == RESP2 else 1
-
-    def published(self, count: int) -> str:
-        """So many publishes are carried out; by whom."""
-        self.listener.stats.commands += count
-        self.client.last_command = "publish"
-        return self.client.principal
-
-    def execute(self, request: list[bytes]) -> bool:
-        """Run a request; whether more are to follow."""
-        self._execute(request)
-        return not self._closing
-
-    def resume(self) -> None:
-        """Nothing to do: what is received is run at once, only reading on waits."""
+            self.burst_limit = 0
+        elif not self.subscriptions:
+            self.burst_limit = MAX_BURST
+        else:
+            # Its own messages follow the reply of each; in RESP2 it may not even publish.
+            self.burst_limit = 0 if self.replies.protocol == RESP2 else 1
 
     def disconnected(self) -> None:
         """Let go of everything held for the connection."""
-        self._closing = True
+        self.closing = True
         self.subscriptions.clear()
         self.transaction.discard()
         self.listener.clients.remove(self)
@@ -120,11 +104,13 @@ class RedisSession(PublishingSession):
     def log_in(self, user: bytes, password: bytes) -> None:
         """Authenticate. Raises CommandError."""
         self.client.authenticate(self.listener.authentication.check(user, password))
+        self.principal = self.client.principal
         self.parser.trusted = True
 
     def log_out(self) -> None:
         """Be nobody again, where somebody is asked for."""
         self.client.authenticate("")
+        self.principal = ""
         self.parser.trusted = not self.listener.authentication.required
 
     def refuse(self, line: str) -> None:
@@ -134,7 +120,7 @@ class RedisSession(PublishingSession):
 
     def close_after_command(self) -> None:
         """Close once the command under way is answered; run nothing after it."""
-        self._closing = True
+        self.closing = True
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""
@@ -142,7 +128,7 @@ class RedisSession(PublishingSession):
         self.outbox.abort()
 
     def _execute(self, request: list[bytes]) -> None:
-        self.listener.stats.commands += 1
+        self.listener.stats.other_commands += 1
         self.replies.begin_command()
         try:
             command = self.commands.find(request)
@@ -155,7 +141,7 @@ class RedisSession(PublishingSession):
             else:
                 self.run(command, request)
         self.replies.end_command()
-        if self._closing:
+        if self.closing:
             self._close()
 
     def _admit(self, command: Command) -> None:
@@ -173,7 +159,7 @@ class RedisSession(PublishingSession):
 
     def _reject(self, request: list[bytes], error: CommandError) -> None:
         if request[0].lower() in _CROSS_PROTOCOL:
-            self._closing = True
+            self.closing = True
             return
         self.transaction.spoil()
         self.replies.fail(str(error))
@@ -193,5 +179,5 @@ class RedisSession(PublishingSession):
         self._close()
 
     def _close(self) -> None:
-        self._closing = True
+        self.closing = True
         self.replies.close()
