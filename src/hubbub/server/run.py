@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from hubbub.server.memory import keep_freed_memory
 from hubbub.server.server import Server
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def run(
     ``ready`` is told once what each listener is bound to. Raises what ``Server.start`` raises.
     """
     _allow_many_files()
+    keep_freed_memory()
     _run_loop(_serve(config, sockets, ready))
 
 

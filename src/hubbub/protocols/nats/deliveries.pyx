@@ -3,26 +3,14 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
 
-from hubbub.broker.decimal cimport number_size, put_number
+from hubbub.broker.writing cimport number_size, put, put_bytes, put_line_end, put_number
 from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport is_plain, value_of
 
 from hubbub.protocols.nats import mapping
 
 cdef object MAPPING = mapping
-
-cdef inline uint8_t* put(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
-    if size:
-        memcpy(at, start, size)
-    return at + size
-
-
-cdef inline uint8_t* put_line_end(uint8_t* at) noexcept nogil:
-    at[0], at[1] = c"\r", c"\n"
-    return at + 2
-
 
 cdef class NatsOrigin(Origin):
 
@@ -62,8 +50,7 @@ cdef class MsgStyle(Style):
         for index in range(run.count):
             view = &run.views[index]
             if view.route == last and headed == view.value_size and is_bare(view):
-                memcpy(at, head, head_size)
-                at += head_size
+                at = put(at, head, head_size)
             else:
                 if view.route != last:
                     last = view.route
@@ -116,9 +103,9 @@ cdef class MsgStyle(Style):
             at[0] = c"H"
             at += 1
         at = put(at, <const uint8_t*>b"MSG ", 4)
-        at = put(at, <const uint8_t*>PyBytes_AS_STRING(subject), PyBytes_GET_SIZE(subject))
+        at = put_bytes(at, subject)
         at[0] = c" "
-        at = put(at + 1, <const uint8_t*>PyBytes_AS_STRING(self._sid), PyBytes_GET_SIZE(self._sid))
+        at = put_bytes(at + 1, self._sid)
         at[0] = c" "
         at += 1
         if extra.reply_size:

@@ -3,10 +3,9 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
 
 from hubbub.broker.routes cimport Route
-from hubbub.broker.decimal cimport number_size, put_number
+from hubbub.broker.writing cimport number_size, put, put_bytes, put_line_end, put_number
 from hubbub.broker.run cimport View
 
 from hubbub.protocols.redis import mapping
@@ -44,13 +43,15 @@ cdef class RespStyle(Style):
         self._head = head
 
     cdef bytes render(self, Run run):
-        cdef Py_ssize_t room = 0, index, size, head_size = PyBytes_GET_SIZE(self._head)
-        cdef const uint8_t* head = <const uint8_t*>PyBytes_AS_STRING(self._head)
+        cdef Py_ssize_t room = 0, index, size
         cdef const View* view
         cdef const void* last = NULL
         cdef bytes channel = None
         cdef bytes frames
         cdef uint8_t* at
+        # What stands before a payload is written again only where it differs from the one before.
+        cdef const uint8_t* head = NULL
+        cdef Py_ssize_t head_size = 0, headed = -1
         for index in range(run.count):
             view = &run.views[index]
             if view.route != last:
@@ -58,33 +59,27 @@ cdef class RespStyle(Style):
                 channel = (<Route>view.route).spelled(CHANNEL)
             # Kafka's tombstone is an empty payload, for Redis has no null message.
             size = max(view.value_size, 0)
-            room += head_size + PyBytes_GET_SIZE(channel) + 1 + number_size(size) + 2 + size + 2
+            room += (PyBytes_GET_SIZE(self._head) + PyBytes_GET_SIZE(channel)
+                     + 1 + number_size(size) + 2 + size + 2)
         frames = PyBytes_FromStringAndSize(NULL, room)
         at = <uint8_t*>PyBytes_AS_STRING(frames)
         last = NULL
         for index in range(run.count):
             view = &run.views[index]
-            if view.route != last:
+            size = max(view.value_size, 0)
+            if view.route == last and size == headed:
+                at = put(at, head, head_size)
+            else:
                 last = view.route
                 channel = (<Route>view.route).spelled(CHANNEL)
-            at = put(at, head, head_size)
-            at = put(at, <const uint8_t*>PyBytes_AS_STRING(channel), PyBytes_GET_SIZE(channel))
-            at = put_bulk(at, view.value, max(view.value_size, 0))
+                head = at
+                headed = size
+                at = put_bytes(put_bytes(at, self._head), channel)
+                at[0] = c"$"
+                at = put_line_end(put_number(at + 1, size))
+                head_size = at - head
+            at = put_line_end(put(at, view.value, size))
         return frames
-
-
-cdef inline uint8_t* put(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
-    memcpy(at, start, size)
-    return at + size
-
-
-cdef inline uint8_t* put_bulk(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
-    at[0] = c"$"
-    at = put_number(at + 1, size)
-    at[0], at[1] = c"\r", c"\n"
-    at = put(at + 2, start, size)
-    at[0], at[1] = c"\r", c"\n"
-    return at + 2
 
 
 cdef class ClientObserver(RunObserver):

@@ -3,7 +3,7 @@
 
 from libc.string cimport memcmp
 
-from hubbub.broker.decimal cimport put_number
+from hubbub.broker.writing cimport put_number
 from hubbub.broker.run cimport Origin, View
 from hubbub.broker.stream cimport HEADROOM
 
@@ -75,14 +75,16 @@ cdef class PublishingSession(StreamSession):
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t at = 0, used, most
         cdef list requests = []
+        cdef bint inside
         if self.closing:
             return size
         self.active_at = self._publisher.dispatcher.now()
         self._publisher.input_bytes += size
         most = self.burst_limit
+        inside = self.parser.is_inside()
         self._publisher.burst.begin(self, self._publisher.dispatcher.wall_ms())
         while at < size:
-            if most and not self.parser.is_inside():
+            if most and not inside:
                 used = self._take(data + at, size - at, most)
                 if used > 0:
                     at += used
@@ -92,6 +94,7 @@ cdef class PublishingSession(StreamSession):
             self._publish()
             used = self.parser.scan(data + at, size - at, requests, 1)
             at += used
+            inside = self.parser.is_inside()
             if self.parser.failure is not None:
                 self.give_up(self.parser.failure)
                 return size

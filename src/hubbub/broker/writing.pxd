@@ -1,6 +1,8 @@
-"""Numbers as text protocols write them."""
+"""Bytes, numbers and line ends as text protocols write them, one behind the other."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 
 cdef inline Py_ssize_t number_size(Py_ssize_t number) noexcept nogil:
@@ -27,3 +29,19 @@ cdef inline uint8_t* put_number(uint8_t* at, Py_ssize_t number) noexcept nogil:
         at[0] = digits[count]
         at += 1
     return at
+
+
+cdef inline uint8_t* put(uint8_t* at, const uint8_t* start, Py_ssize_t size) noexcept nogil:
+    """Write these bytes; where the next one goes."""
+    if size:
+        memcpy(at, start, size)
+    return at + size
+
+
+cdef inline uint8_t* put_bytes(uint8_t* at, bytes what) noexcept:
+    return put(at, <const uint8_t*>PyBytes_AS_STRING(what), PyBytes_GET_SIZE(what))
+
+
+cdef inline uint8_t* put_line_end(uint8_t* at) noexcept nogil:
+    at[0], at[1] = c"\r", c"\n"
+    return at + 2
