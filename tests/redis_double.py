@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from held_log import HeldLog
 from hubbub.broker.broker import Broker
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
@@ -10,7 +11,6 @@ from hubbub.broker.timers import Timers
 from hubbub.model.address import Address
 from hubbub.model.pattern import parse_pattern
 from hubbub.protocols.redis.listener import RedisListener
-from held_log import HeldLog
 
 
 class DenyList:

@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 from kio.schema.errors import ErrorCode
 
+from held_log import HeldLog
 from hubbub.log.batch import decode, scan
 from hubbub.model.address import parse_address
 from hubbub.model.errors import CorruptLogError
@@ -15,7 +16,6 @@ from hubbub.protocols.kafka.fetch import MAX_RESPONSE_BYTES
 from hubbub.protocols.kafka.list_offsets import latest_time
 from hubbub.protocols.kafka.versions import FETCH, LIST_OFFSETS, OFFSET_FOR_LEADER_EPOCH
 from kafka_admin import part
-from held_log import HeldLog
 from kafka_wire import NOW_MS, Wire, batch, milliseconds, versions
 
 ANY = 1 << 20

@@ -7,12 +7,12 @@ import uuid
 import pytest
 from kio.schema.errors import ErrorCode
 
+from held_log import HeldLog
 from hubbub.model.address import parse_address
 from hubbub.protocols.kafka import metadata as kafka_metadata
 from hubbub.protocols.kafka.operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from hubbub.protocols.kafka.versions import DESCRIBE_TOPIC_PARTITIONS, METADATA
 from kafka_admin import part
-from held_log import HeldLog
 from kafka_wire import PEER, Wire, versions
 
 NOT_ASKED_FOR = -(2**31)

@@ -7,6 +7,7 @@ import struct
 import pytest
 from kio.schema.errors import ErrorCode
 
+from held_log import HeldLog
 from hubbub.broker.observer import Subscriber
 from hubbub.log.batch import CONTROL, TRANSACTIONAL, decode
 from hubbub.log.hashing import crc32c
@@ -16,7 +17,6 @@ from hubbub.model.pattern import Exact
 from hubbub.model.settings import TopicSettings
 from hubbub.protocols.kafka.versions import INIT_PRODUCER_ID, PRODUCE
 from kafka_admin import part
-from held_log import HeldLog
 from kafka_wire import NOW_MS, Wire, batch, frame, milliseconds, versions
 
 ZSTD = 4

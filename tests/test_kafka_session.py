@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 from kio.schema.errors import ErrorCode
 
+from held_log import HeldLog
 from hubbub.broker.outbox import Outbox
 from hubbub.model.errors import InvalidSettingsError
 from hubbub.protocols.kafka.codec import FrameBudget, FrameBuffer
@@ -21,7 +22,6 @@ from hubbub.protocols.kafka.session import (
 )
 from hubbub.protocols.kafka.versions import API_VERSIONS, METADATA, PRODUCE, VERSIONS
 from kafka_admin import part
-from held_log import HeldLog
 from kafka_wire import PEER, Wire, batch, frame, milliseconds
 
 DESCRIBE_CLUSTER = 60

@@ -229,7 +229,6 @@ def test_one_rendering_is_shared_by_all_who_get_the_same_bytes(listener):
     assert all(frames[0] is first[0] for frames in others)
 
 
-
 def test_a_pattern_is_rendered_once_for_all_who_follow_it(listener):
     clients = [subscriber(listener, ("PSUBSCRIBE", "a*")) for _ in range(3)]
     Connection(listener).ask(request("PUBLISH", "abc", "x" * 10_000))

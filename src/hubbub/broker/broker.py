@@ -204,4 +204,3 @@ class Broker:
         log = logs.pop()
         if log.clean(self.timers.wall_ms):
             logs.append(log)
-

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """What a session wants sent: chunks of bytes that the server writes at the end of the loop turn.
 
-What many connections get is one bytes object that all of them refer to; what is small is copied into
-a tail of the connection's own, so that a turn ends in few and long writes.
+What many connections get is one bytes object that all of them refer to; what is small is copied
+into a tail of the connection's own, so that a turn ends in few and long writes.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The records of a stored batch as a burst, so that what Kafka produces others get without a copy."""
+"""The records of a stored batch as a burst, so that others get what Kafka produces uncopied."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int32_t, int64_t, uint8_t

@@ -27,7 +27,7 @@ cdef class StreamSession:
         self._kept = None
 
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
-        """Act on what is whole of ``data``, which begins where the last call ended; how much it was."""
+        """Act on what is whole of ``data``, which begins where the last call ended; its size."""
         raise TypeError("a session says what its bytes mean")
 
     cdef bint is_paused(self) except -1:

@@ -46,7 +46,8 @@ cdef class BatchBuilder:
         cdef Buffer out = self._out
         cdef int64_t later = plus(timestamp_ms, -self._timestamp)
         cdef Py_ssize_t length = (
-            1 + varint_size(later) + varint_size(self.count) + varint_size(key_size) + max(key_size, 0)
+            1 + varint_size(later) + varint_size(self.count)
+            + varint_size(key_size) + max(key_size, 0)
             + varint_size(value_size) + max(value_size, 0) + len(headers))
         out.reserve(length + LONGEST_FRAME)
         out.varint(length)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from hubbub.log.batch import RawRecord, RecordParts
+    from hubbub.log.batch import RecordParts
     from hubbub.model.address import Address
     from hubbub.model.message import Headers
 
@@ -59,6 +59,7 @@ def decode_records(data: bytes, topic: Address, partition: int) -> list[Record]:
 
 
 def parts_of(message: Message, topic: Address) -> RecordParts:
+    """The message as a record of ``topic``; its slots come before its headers."""
     slots: list[tuple[str, bytes | None]] = []
     if message.address != topic:
         slots.append((ADDRESS_HEADER, message.address.encode()))

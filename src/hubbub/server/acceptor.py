@@ -81,6 +81,6 @@ class Acceptor:
     def _refused(self, error: OSError) -> None:
         if error.errno not in _EXHAUSTED:
             raise error
-        logger.error("%s: cannot accept: %s", self._listener.name, error.strerror)  # noqa: TRY400
+        logger.error("%s: cannot accept: %s", self._listener.name, error.strerror)
         self._loop.remove_reader(self._listening)
         self._pause = self._loop.call_later(PAUSE_SECONDS, self._resume)

@@ -14,7 +14,7 @@ PING = b"PING\r\n"
 PONG = b"PONG\r\n"
 
 HEADER_LINE = b"NATS/1.0"
-NO_RESPONDERS_BLOCK = b"NATS/1.0 503\r\n\r\n"
+_NO_RESPONDERS = b"NATS/1.0 503\r\n\r\n"
 
 AUTHENTICATION_TIMEOUT = "Authentication Timeout"
 AUTHORIZATION_VIOLATION = "Authorization Violation"
@@ -46,6 +46,12 @@ def permissions_violation(action: str, subject: str, reason: str = "") -> str:
     """The one error after which clients keep the connection, and tell their program."""
     why = f": {reason}" if reason else ""
     return f'Permissions Violation for {action} "{subject}"{why}'
+
+
+def encode_no_responders(reply: bytes, sid: bytes) -> bytes:
+    """What a requester hears when nobody is there to answer: a status without a message (ADR-21)."""
+    size = len(_NO_RESPONDERS)
+    return b"HMSG %b %b %d %d\r\n%b\r\n" % (reply, sid, size, size, _NO_RESPONDERS)
 
 
 def encode_headers(headers: list[tuple[bytes, bytes]]) -> bytes:

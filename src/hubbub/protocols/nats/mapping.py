@@ -8,6 +8,7 @@ are no UTF-8) is escaped on the way in, and clients see it escaped.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hubbub.model.address import MAX_LEVELS, Address, from_raw
@@ -119,13 +120,9 @@ def message_of(
         else:
             slots[slot] = content.decode("utf-8", "replace")
     if reply:
-        try:
+        with suppress(InvalidAddressError):
             slots["reply_to"] = address_of(reply)
-        except InvalidAddressError:
-            pass
-    return Message(
-        address, value, slots.pop("key", None), tuple(rest), timestamp_ms, **slots
-    )
+    return Message(address, value, slots.pop("key", None), tuple(rest), timestamp_ms, **slots)
 
 
 _SLOTS = {

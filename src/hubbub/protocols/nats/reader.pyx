@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""What NATS clients send, and the hot path of it: PUB and HPUB, parsed and published where they lie.
+"""What NATS clients send, and the hot path of it: PUB and HPUB, published where they lie.
 
 The grammar is nats-server's own, looser than its documentation: verbs in any case of letters, any
 blanks between arguments, LF alone ends a line. What no verb begins with is an error with a text; a

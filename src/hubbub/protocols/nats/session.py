@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from hubbub.broker.observer import Subscriber
 from hubbub.model.errors import DeniedError, InvalidAddressError
-from hubbub.model.pattern import Exact
 from hubbub.protocols.nats import codec, mapping
 from hubbub.protocols.nats.deliveries import Subscription
 from hubbub.protocols.nats.options import NEWEST_PROTOCOL, Options, merged
@@ -124,12 +123,10 @@ class NatsSession(NatsReader):
         except InvalidAddressError:
             return
         for observer in self._listener.broker.routes.of(address).observers:
-            if isinstance(observer, Subscription) and observer.session is self:
-                if observer.share is None:
-                    block = codec.NO_RESPONDERS_BLOCK
-                    head = b"HMSG %b %b %d %d\r\n" % (reply, observer.sid, len(block), len(block))
-                    self.outbox.write(head + block + b"\r\n")
-                    return
+            own = isinstance(observer, Subscription) and observer.session is self
+            if own and observer.share is None:
+                self.outbox.write(codec.encode_no_responders(reply, observer.sid))
+                return
 
     def error(self, text: str) -> None:
         """Say what is wrong; the connection goes on."""

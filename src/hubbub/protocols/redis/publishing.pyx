@@ -110,7 +110,7 @@ cdef class PublishingSession(StreamSession):
         return at
 
     cdef Py_ssize_t _take(self, const uint8_t* data, Py_ssize_t size, Py_ssize_t most) except -2:
-        """Add the PUBLISH that ``data`` begins with to the burst; how long it is, ``OTHER`` if none."""
+        """Add the PUBLISH that ``data`` begins with to the burst; its size, ``OTHER`` if none."""
         cdef Burst burst = self._publisher.burst
         cdef Py_ssize_t at = PREFIX, channel_size, payload_size
         cdef const uint8_t* channel

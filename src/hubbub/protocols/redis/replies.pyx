@@ -9,8 +9,8 @@ from hubbub.protocols.redis.codec import RESP2, Failure, array_header, encode, e
 # Replies that wait for the disk before no more requests are read: at a million publishes a second,
 # what some tens of milliseconds of syncing hold up. Those of one burst cost one place.
 MAX_WAITING = 128 * 1024
-# What a client may leave unread of answers. Redis sets no limit for ordinary clients and runs out of
-# memory; this is several times the largest answer.
+# What a client may leave unread of answers. Redis sets no limit for ordinary clients and runs out
+# of memory; this is several times the largest answer.
 MAX_UNREAD_BYTES = 256 * 1024 * 1024
 
 
