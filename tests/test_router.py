@@ -100,4 +100,4 @@ def test_removing_everything_leaves_nothing_behind():
     for text in ("a", "a.*", "a.#.b", "x.>"):
         router.remove(parse_pattern(text), "x")
     assert not router._exact
-    assert not router._wildcards._root.children
+    assert router._wildcards.empty

@@ -91,11 +91,12 @@ class Router(Generic[V]):
             call(pattern)
 
     def _by_pattern(self, address: Address) -> list[V]:
-        found = list(self._wildcards.match(address))
+        found = self._wildcards.match(address)
         if self._globs:
             name = to_opaque(address)
             for glob, values in self._globs.items():
                 if glob.matches_name(name):
                     found.extend((order, value) for value, order in values.items())
-        found.sort(key=lambda pair: pair[0])
+        if len(found) > 1:
+            found.sort(key=lambda pair: pair[0])
         return [value for _, value in found]

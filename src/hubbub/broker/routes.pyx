@@ -37,6 +37,8 @@ cdef class Route:
         """The address as the protocol of ``mapping`` writes it (``mapping.spelled(address)``)."""
         if mapping is self._last_mapping:
             return self._last_spelled
+        if self._spelled is None:
+            self._spelled = {}
         found = self._spelled.get(mapping)
         if found is None:
             found = self._spelled[mapping] = mapping.spelled(self.address)
@@ -88,7 +90,6 @@ cdef class Routes:
         route.special = route.reserved or bool(route.topics)
         route.hash = murmur2_of(<const uint8_t*>PyBytes_AS_STRING(raw), len(raw)) & NO_SIGN
         route._epoch = self._epoch
-        route._spelled = {}
         return route
 
     def _changed(self, pattern):

@@ -196,7 +196,6 @@ cdef class RunObserver:
     def observe(self, message):
         cdef Route route = Route.__new__(Route)
         route.address = message.address
-        route._spelled = {}
         self.take(run_of(route, message))
 
 
