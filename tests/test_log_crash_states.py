@@ -24,6 +24,7 @@ SETTINGS = {0: PLAIN, 1: COMPACTED}
 SEEDS = range(50)
 STATES_PER_SEED = 400
 STEPS_PER_LIFE = 100
+NOTE_IS_LATE = 0.3
 
 
 class Model:
@@ -58,6 +59,7 @@ class Run:
             number: self.log.open(number, 0, settings) for number, settings in SETTINGS.items()
         }
         self.sync = None
+        self.late = None
 
     def step(self) -> None:
         number = self.rng.choice(list(SETTINGS))
@@ -86,19 +88,27 @@ class Run:
         partition.append(batch.encode(records), self.now)
 
     def advance_sync(self, _number: int) -> None:
-        """One of the three moments of a sync, so that appends and crashes fall between them."""
+        """One of the four moments of a sync, so that appends and crashes fall between them."""
         if self.sync is None:
             self.sync = self.log.begin_sync()
             self.starts = {n: p.start_offset for n, p in self.partitions.items()}
-            self.ran = False
-        elif not self.ran:
-            self.sync.run()
-            self.ran = True
+            if self.sync is None:
+                return
+            self.steps = [self.sync.run, self.sync.note]
+            # The note may come before the end or after it, or be lost.
+            if self.rng.random() < NOTE_IS_LATE:
+                self.steps.pop()
+                self.late = self.sync.note
+        elif self.steps:
+            self.steps.pop(0)()
             for number, start in self.starts.items():
                 self.models[number].durable_start = start
         else:
             self.sync.finish()
             self.sync = None
+            late, self.late = self.late, None
+            if late is not None:
+                late()
 
     def truncate(self, number: int) -> None:
         partition = self.partitions[number]

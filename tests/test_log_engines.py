@@ -40,6 +40,7 @@ def commit(log):
     sync = log.begin_sync()
     if sync is not None:
         sync.run()
+        sync.note()
         sync.finish()
 
 

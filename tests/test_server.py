@@ -215,6 +215,9 @@ class CountingLog:
             def run(self) -> None:
                 pass
 
+            def note(self) -> None:
+                pass
+
             def finish(self) -> None:
                 log.syncs.append(covered)
                 log.durable += covered

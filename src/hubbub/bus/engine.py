@@ -169,6 +169,7 @@ class Engine:
         sync.run()
         with self._turn(syncs=True):
             sync.finish()
+        sync.note()
         return True
 
     def _run(self) -> None:

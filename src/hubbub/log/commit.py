@@ -49,7 +49,6 @@ class PartitionSync:
             self.failure = error
             return
         self._store_start()
-        self._note()
         self.failure = None
 
     def finish(self) -> None:
@@ -66,8 +65,10 @@ class PartitionSync:
             except OSError as error:
                 self.start_failure = error
 
-    def _note(self) -> None:
+    def note(self) -> None:
         """Write what makes recovery quicker and surer, and what it can do without."""
+        if self.failure is not None:
+            return
         try:
             self._directory.write_synced(self.reached)
             for base_offset, index in self._indexes.items():
@@ -86,6 +87,11 @@ class DiskSync:
         """See ``Sync.run``."""
         for sync, _ in self._parts:
             contain(sync.run)  # what it raised, it has failed with
+
+    def note(self) -> None:
+        """See ``Sync.note``."""
+        for sync, _ in self._parts:
+            contain(sync.note)
 
     def finish(self) -> None:
         """See ``Sync.finish``."""

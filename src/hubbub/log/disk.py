@@ -123,6 +123,7 @@ class DiskLog:
         sync = self.begin_sync()
         if sync is not None:
             sync.run()
+            sync.note()
             sync.finish()
         for log in partitions:
             log.close()

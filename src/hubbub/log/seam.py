@@ -82,10 +82,16 @@ class PartitionLog(Protocol):
 
 
 class Sync(Protocol):
-    """One group commit under way: ``run`` in any thread, then ``finish`` in the log's own."""
+    """One group commit under way: ``run`` in any thread, then ``finish`` in the log's own.
+
+    ``note`` follows ``run`` in the same thread, and nobody has to wait for it.
+    """
 
     def run(self) -> None:
         """Sync (fdatasync) every file that was appended to; keep failures for ``finish``."""
+
+    def note(self) -> None:
+        """Write down what makes the next start quicker and surer."""
 
     def finish(self) -> None:
         """Move ``durable_offset`` on and call those who wait, or fail the partition for good."""

@@ -59,12 +59,13 @@ class Committer:
             sync.run()
         finally:
             self._loop.call_soon_threadsafe(self._finish, sync)
+        contain(sync.note)
 
     def _finish(self, sync: Sync) -> None:
         self._turn.begin()
         contain(sync.finish)
         self._tell_ended()
-        self._loop.call_soon(self._start)
+        self._start()
 
     def _tell_ended(self) -> None:
         ended, self._ended = self._ended, []

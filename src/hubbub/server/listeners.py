@@ -31,7 +31,7 @@ LISTENERS: dict[str, Registration] = {
         "hubbub.protocols.kafka.listener", "KafkaListener", 9092, ("advertised", "node_id")
     ),
     "redis": Registration(
-        "hubbub.protocols.redis.listener", "RedisListener", 6379, ("requirepass",)
+        "hubbub.protocols.redis.listener", "RedisListener", 6379, ("requirepass", "maxclients")
     ),
     "nats": Registration(
         "hubbub.protocols.nats.listener",
