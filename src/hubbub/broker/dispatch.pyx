@@ -5,7 +5,7 @@ from hubbub.broker.records cimport RecordOrigin, fill
 from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Burst, run_of
 from hubbub.broker.sharing cimport Turns, hand_over
-from hubbub.broker.storing cimport store_at_home, store_elsewhere
+from hubbub.broker.storing cimport store
 
 import logging
 
@@ -75,14 +75,13 @@ cdef class Dispatcher:
         cdef list stored = []
         if run.special or not self._open:
             self._authorise(run, principal, refused)
-            store_at_home(run, self._timers.wall_ms, stored, refused)
         return self._settle(run, None, refused, stored)
 
     cdef Outcome _settle(self, Run run, object holder, dict refused, list stored):
-        """Do all that is left to do with what ``holder``, or else its home, has stored."""
+        """Store what is not refused, unless ``holder`` has it already, and then hand it over."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
         if run.special:
-            outcome.failure = store_elsewhere(run, holder, self._timers.wall_ms, stored, refused)
+            outcome.failure = store(run, holder, self._timers.wall_ms, stored, refused)
         outcome.refused = refused
         outcome.stored = stored
         if self._open:

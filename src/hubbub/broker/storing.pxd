@@ -16,5 +16,7 @@ cdef class Storing:
     cdef int _append(self, object batch) except -1
 
 
-cdef int store_at_home(Run run, int64_t now_ms, list stored, dict refused) except -1
-cdef object store_elsewhere(Run run, object holder, int64_t now_ms, list stored, dict refused)
+cdef object store(Run run, object holder, int64_t now_ms, list stored, dict refused)
+cdef int store_at_home(Run run, Py_ssize_t first, Py_ssize_t end, int64_t now_ms, list stored,
+                       dict refused) except -1
+cdef object store_elsewhere(Run run, Py_ssize_t index, object holder, int64_t now_ms, list stored)

@@ -128,11 +128,39 @@ cdef Py_ssize_t _partition_of(const View* view, Py_ssize_t count):
     return (<uint32_t>murmur2_of(view.key, view.key_size) & NO_SIGN) % count
 
 
-cdef int store_at_home(Run run, int64_t now_ms, list stored, dict refused) except -1:
-    """Store what is not refused yet; whom its home refuses is added to ``refused``."""
+cdef object store(Run run, object holder, int64_t now_ms, list stored, dict refused):
+    """Store what is not refused yet, unless ``holder`` has it, and in all further topics.
+
+    Whom its home refuses is added to ``refused``; what is returned is the failure of a disk in
+    a further topic, which the publisher is told of.
+    """
+    cdef Py_ssize_t index
+    cdef bint several = False
+    for index in range(run.count):
+        if len((<Route>run.views[index].route).topics) > 1:
+            several = True
+            break
+    if not several:
+        if holder is None:
+            store_at_home(run, 0, run.count, now_ms, stored, refused)
+        return None
+    # A topic may be the home of one message and hold another after its home does: only one by one
+    # are they in it in the order in which they were published.
+    failure = None
+    for index in range(run.count):
+        if holder is None:
+            store_at_home(run, index, index + 1, now_ms, stored, refused)
+        if index not in refused:
+            failure = store_elsewhere(run, index, holder, now_ms, stored) or failure
+    return failure
+
+
+cdef int store_at_home(Run run, Py_ssize_t first, Py_ssize_t end, int64_t now_ms, list stored,
+                       dict refused) except -1:
+    """Store the messages from ``first`` to before ``end`` in the topics that decide."""
     cdef Py_ssize_t index
     cdef Storing storing = None
-    for index in range(run.count):
+    for index in range(first, end):
         topics = (<Route>run.views[index].route).topics
         if topics and index not in refused:
             if storing is None:
@@ -144,29 +172,21 @@ cdef int store_at_home(Run run, int64_t now_ms, list stored, dict refused) excep
     return 0
 
 
-cdef object store_elsewhere(Run run, object holder, int64_t now_ms, list stored, dict refused):
-    """Store it in all topics but ``holder``, or its home where that is None.
-
-    What is returned is the failure of a disk, which the publisher is told of.
-    """
-    cdef Py_ssize_t index
-    cdef Storing storing = None
-    for index in range(run.count):
-        topics = (<Route>run.views[index].route).topics
-        if len(topics) > 1 and index not in refused:
-            if storing is None:
-                storing = Storing(run, now_ms, stored)
-            for topic in topics:
-                if topic is not (topics[0] if holder is None else holder):
-                    storing.put(index, topic)
-    if storing is None:
-        return None
-    storing.close()
+cdef object store_elsewhere(Run run, Py_ssize_t index, object holder, int64_t now_ms, list stored):
+    """Store one message in all topics but ``holder``, or its home; the failure of a disk."""
+    cdef Storing storing
+    cdef tuple topics = (<Route>run.views[index].route).topics
     failure = None
-    for index, error in storing.refused.items():
+    for topic in topics:
+        if topic is (topics[0] if holder is None else holder):
+            continue
+        storing = Storing(run, now_ms, stored)
+        storing.put(index, topic)
+        storing.close()
+        error = storing.refused.get(index)
         if isinstance(error, StorageError):
             failure = error
-        else:
-            logger.warning("a message to %s was refused by another topic: %s",
+        elif error is not None:
+            logger.warning("%s refused a message to %s: %s", topic.name,
                            (<Route>run.views[index].route).address, error)
     return failure
