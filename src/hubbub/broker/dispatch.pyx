@@ -124,7 +124,11 @@ cdef class Dispatcher:
                          or (<Route>run.views[index].route).observers is observers)
                     and (all_taken or index not in outcome.refused)):
                 index += 1
-            if observers:
+            if observers and (<Route>route).overlapping:
+                # Who has it twice gets both before the next message.
+                for first in range(first, index):
+                    give(<tuple>observers, run.slice(first, 1))
+            elif observers:
                 give(<tuple>observers,
                      run if index - first == run.count else run.slice(first, index - first))
             first = index

@@ -7,6 +7,7 @@ cdef class Route:
     cdef readonly tuple observers   # the same object for all addresses with the same observers
     cdef readonly tuple topics      # that capture the address; the first decides
     cdef readonly bint reserved
+    cdef bint overlapping           # a connection is among the observers more than once
     cdef bint special               # reserved, or captured by a topic
     cdef readonly uint32_t hash     # of the address: its partition, where a message has no key
     cdef bint _stale

@@ -85,6 +85,7 @@ cdef class Routes:
             topics = (home, *(topic for topic in topics if topic is not home))
         route.address = address
         route.observers = self._sets.setdefault(observers, observers)
+        route.overlapping = len(observers) > 1 and has_overlap(observers)
         route.topics = tuple(topics)
         route.reserved = is_reserved(address)
         route.special = route.reserved or bool(route.topics)
@@ -108,6 +109,14 @@ cdef class Routes:
         self._sets.clear()
         self._epoch += 1
         return 0
+
+
+cdef bint has_overlap(tuple observers) except -1:
+    """Whether one connection would get a message through more than one of its subscriptions."""
+    cdef list outboxes = [
+        outbox for outbox in [getattr(observer, "outbox", None) for observer in observers]
+        if outbox is not None]
+    return len(set(outboxes)) < len(outboxes)
 
 
 cdef inline uint64_t mixed(uint64_t hash) noexcept nogil:

@@ -80,6 +80,7 @@ cdef class Style:
 
 cdef class RunObserver:
     cdef object __weakref__
+    cdef readonly Outbox outbox     # where what it takes ends up, if that is one connection
     cdef Py_ssize_t room(self, Run run) except -1
     cdef int take(self, Run run) except -1
 

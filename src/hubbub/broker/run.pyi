@@ -1,6 +1,7 @@
 from typing import Any
 
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.outbox import Outbox
 from hubbub.broker.routes import Route
 from hubbub.model.message import Message
 
@@ -43,9 +44,12 @@ class Style:
 class RunObserver:
     """An observer that takes whole runs; the base of native ones.
 
-    Subclasses have a ``subscriber`` as ``hubbub.broker.observer.Observer`` has.
+    ``outbox`` is where what it takes ends up, None where that is not one connection. Subclasses have
+    a ``subscriber`` as ``hubbub.broker.observer.Observer`` has.
     """
 
+    @property
+    def outbox(self) -> Outbox | None: ...
     @property
     def subscriber(self) -> Subscriber: ...
     def observe(self, message: Message) -> None:

@@ -31,7 +31,6 @@ cdef class Subscription(RunObserver):
     cdef readonly object pattern
     cdef readonly object share
     cdef readonly bytes sid
-    cdef Outbox _outbox
     cdef MsgStyle _style
     cdef readonly bint closed
     cdef readonly Py_ssize_t delivered

@@ -141,7 +141,7 @@ cdef class Subscription(RunObserver):
         self.sid = sid
         self.pattern = pattern
         self.share = ("nats", queue) if queue else None
-        self._outbox = outbox
+        self.outbox = outbox
         self._style = style
 
     @property
@@ -167,7 +167,7 @@ cdef class Subscription(RunObserver):
         if count < run.count:
             run = run.slice(0, count)
         self.delivered += count
-        if not self._outbox.deliver(run.rendered(self._style)):
+        if not self.outbox.deliver(run.rendered(self._style)):
             self.session.slow_consumer()
         if self.limit and self.delivered >= self.limit:
             self.session.forget(self)

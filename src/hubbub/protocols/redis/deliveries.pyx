@@ -87,6 +87,7 @@ cdef class ClientObserver(RunObserver):
     def __init__(self, client, Replies replies not None, FrameHead head not None):
         self._client = client
         self._replies = replies
+        self.outbox = replies.outbox
         self._head = head
 
     @property

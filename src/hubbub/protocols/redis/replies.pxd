@@ -13,7 +13,7 @@ cdef class Slot:
 cdef class Replies:
     cdef public int protocol
     cdef public object mode
-    cdef Outbox _outbox
+    cdef readonly Outbox outbox
     cdef object _stats
     cdef object _waiting
     cdef Py_ssize_t _waiting_answers

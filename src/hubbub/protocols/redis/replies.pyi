@@ -35,6 +35,8 @@ class Replies:
     protocol: int
     mode: ReplyMode
 
+    @property
+    def outbox(self) -> Outbox: ...
     def __init__(self, outbox: Outbox, stats: Stats) -> None: ...
     @property
     def full(self) -> bool:

@@ -56,7 +56,7 @@ cdef class Replies:
     def __init__(self, Outbox outbox not None, stats):
         self.protocol = RESP2
         self.mode = _ON
-        self._outbox = outbox
+        self.outbox = outbox
         self._stats = stats
 
     @property
@@ -98,7 +98,7 @@ cdef class Replies:
     def close(self):
         self._closing = True
         if not self._waiting:
-            self._outbox.close()
+            self.outbox.close()
 
     def deliver(self, bytes frame not None):
         self.deliver_frame(frame)
@@ -126,7 +126,7 @@ cdef class Replies:
         """As ``deliver``."""
         if not self._in_command and not self._waiting:
             return self._push(frame)
-        if self._held_bytes + len(frame) > self._outbox.limit:
+        if self._held_bytes + len(frame) > self.outbox.limit:
             return self._overflow()
         self._held_bytes += len(frame)
         if self._in_command:
@@ -139,13 +139,13 @@ cdef class Replies:
 
     cdef int answer(self, bytes chunk) except -1:
         """Send an encoded reply, in its turn."""
-        if self._outbox.size + self._waiting_bytes + len(chunk) > MAX_UNREAD_BYTES:
+        if self.outbox.size + self._waiting_bytes + len(chunk) > MAX_UNREAD_BYTES:
             return self._overflow()
         if self._waiting:
             self._waiting_bytes += len(chunk)
             self._wait(new_slot(self, chunk, 1))
         else:
-            self._outbox.add(chunk)
+            self.outbox.add(chunk)
         return 0
 
     cdef int _fill(self, Slot slot, bytes chunk) except -1:
@@ -164,9 +164,9 @@ cdef class Replies:
                 self._push(first.chunk)
             else:
                 self._waiting_bytes -= len(first.chunk)
-                self._outbox.add(first.chunk)
+                self.outbox.add(first.chunk)
         if self._closing:
-            self._outbox.close()
+            self.outbox.close()
         return 0
 
     def _wait(self, Slot slot):
@@ -176,12 +176,12 @@ cdef class Replies:
         self._waiting_answers += slot._answers
 
     cdef int _push(self, bytes frame) except -1:
-        if not self._outbox.overflowed and not self._outbox.deliver(frame):
+        if not self.outbox.overflowed and not self.outbox.deliver(frame):
             self._stats.count_slow_consumer()
         return 0
 
     cdef int _overflow(self) except -1:
-        if not self._outbox.overflowed:
-            self._outbox.overflow()
+        if not self.outbox.overflowed:
+            self.outbox.overflow()
             self._stats.count_slow_consumer()
         return 0
