@@ -1,0 +1,165 @@
+"""Mutated streams into whole sessions: ``python tests/fuzz.py nats --seconds 600``.
+
+What is good input comes from the golden files, which are the corpus. A session must neither raise nor
+hang nor answer differently when the same bytes come in other pieces, and the broker must go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from pathlib import Path
+
+import kafka_wire
+import nats_double
+import redis_double
+from hubbub.log import batch
+from hubbub.model.errors import HubbubError
+
+GOLDEN = Path(__file__).parent / "golden"
+
+WORDS = {
+    "nats": [b"\r\n", b" ", b"\t", b"*", b">", b".", b"PUB ", b"HPUB ", b"SUB ", b"UNSUB ", b"-1"]
+    + [b"999999999", b"4294967296", b"NATS/1.0\r\n", b"%20", b"%-", b"CONNECT {", b"\x00", b"\xff"],
+    "redis": [b"\r\n", b"*3\r\n", b"$-1\r\n", b"$0\r\n", b"*-1\r\n", b"*0\r\n", b"PUBLISH", b"'"]
+    + [b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$1\r\nb\r\n", b"\x00", b"$18446744073709551616\r\n"],
+    "kafka": [b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80" * 5, b"\x00\x01", b"\x00\x12"],
+    "batch": [b"\x00" * 8, b"\xff" * 8, b"\x02", b"\x80" * 10, b"\x7f\xff\xff\xff"],
+}
+
+
+def raw(text):
+    return text.encode("latin-1").decode("unicode_escape").encode("latin-1")
+
+
+def text_corpus(name):
+    for path in sorted((GOLDEN / name).glob("*.txt")):
+        lines = path.read_text().splitlines()
+        yield b"".join(raw(line[2:]) for line in lines if line.startswith("> "))
+        if "server" in path.stem:
+            yield from (raw(line[2:]) for line in lines if line.startswith("> "))
+
+
+def kafka_corpus():
+    for path in sorted((GOLDEN / "kafka").glob("*.hex")):
+        yield bytes.fromhex("".join(path.read_text().split()))
+
+
+def batch_corpus():
+    headers = (("a", b"1"), ("b", None))
+    for attributes in (0, 1, 2, 3, 4):
+        records = [(n, b"k%d" % n, b"v" * n, headers) for n in range(5)]
+        yield batch.encode(records, attributes=attributes)
+
+
+CORPUS = {
+    "nats": lambda: text_corpus("nats"),
+    "redis": lambda: text_corpus("redis"),
+    "kafka": kafka_corpus,
+    "batch": batch_corpus,
+}
+
+
+def mutated(rng, stream, corpus, words):
+    """The stream with a few of the changes that parsers get wrong."""
+    data = bytearray(stream)
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(data) + 1)
+        kind = rng.randrange(7)
+        if kind == 0 and data:
+            data[at % len(data)] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[at:at] = rng.choice(words)
+        elif kind == 2:
+            del data[at : at + rng.randint(1, 8)]
+        elif kind == 3:
+            data[at:at] = data[at : at + rng.randint(1, 64)]
+        elif kind == 4:
+            other = rng.choice(corpus)
+            start = rng.randrange(len(other) + 1)
+            data[at:] = other[start:]
+        elif kind == 5:
+            data[at : at + 4] = rng.randbytes(4)
+        elif data:
+            data[at % len(data)] = rng.choice(b"0123456789-\r\n ")
+    return bytes(data[:100_000])
+
+
+def pieces(rng, stream):
+    cuts = sorted(rng.randrange(len(stream) + 1) for _ in range(rng.randint(0, 6)))
+    return [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+def answers(double, make, rng_pieces):
+    listener = make()
+    client, other = double.Connection(listener), double.Connection(listener)
+    said = b"".join(client.ask(piece) for piece in rng_pieces)
+    other.ask(b"PING\r\n")
+    return said, client.closed
+
+
+def try_text(double, make, rng, stream):
+    whole = answers(double, make, [stream])
+    cut = answers(double, make, pieces(rng, stream))
+    # What is random or counts connections is not compared: only the length of what was said.
+    assert len(whole[0]) == len(cut[0]), (stream, whole, cut)
+    assert whole[1] == cut[1], (stream, whole, cut)
+
+
+def try_kafka(rng, stream):
+    wire = kafka_wire.Wire()
+    for piece in pieces(rng, stream):
+        wire.session.receive(piece)
+    wire.session.disconnected()
+
+
+def try_batch(_rng, stream):
+    try:
+        for info in batch.scan(stream):
+            batch.check_records(stream[: info.size], info)
+        batch.decode(stream)
+    except HubbubError:
+        pass
+    batch.scan_whole(stream)
+    batch.find_batch(stream, 0, 0)
+    batch.span(stream, 0, 2**40, 1000, at_least_one=True)
+
+
+TARGETS = {
+    "nats": lambda rng, stream: try_text(nats_double, nats_double.nats_listener, rng, stream),
+    "redis": lambda rng, stream: try_text(redis_double, redis_double.small_listener, rng, stream),
+    "kafka": try_kafka,
+    "batch": try_batch,
+}
+
+
+def fuzz(name, seed, count=None, seconds=None):
+    """Try mutations of the corpus, so many or so long; how many there were."""
+    rng = random.Random(seed)
+    corpus = [stream for stream in CORPUS[name]() if stream]
+    end = time.monotonic() + seconds if seconds else None
+    tried = 0
+    while (count is None or tried < count) and (end is None or time.monotonic() < end):
+        stream = mutated(rng, rng.choice(corpus), corpus, WORDS[name])
+        try:
+            TARGETS[name](rng, stream)
+        except Exception:
+            print(f"{name}, seed {seed}, mutation {tried}: {stream!r}")  # noqa: T201
+            raise
+        tried += 1
+    return tried
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("codec", choices=TARGETS)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    chosen = parser.parse_args()
+    tried = fuzz(chosen.codec, chosen.seed, seconds=chosen.seconds)
+    print(f"{chosen.codec}: {tried} mutations, seed {chosen.seed}, nothing found")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
