@@ -166,7 +166,10 @@ class NatsSession(NatsReader):
         self.pedantic = options.pedantic
         self.echoes = options.echo
         self.no_responders = options.no_responders
-        self.headers = options.headers
+        if self.headers != options.headers:
+            self.headers = options.headers
+            for sid, subscription in self._subscriptions.items():
+                subscription.restyle(self._listener.style(sid, headers=self.headers))
         self.trusted = True
         self.subscriber = Subscriber(
             PROTOCOL, options.name or _endpoint(self._peer.remote), self.principal
