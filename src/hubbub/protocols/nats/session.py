@@ -15,6 +15,7 @@ from hubbub.protocols.nats.reader import NatsReader
 
 if TYPE_CHECKING:
     from hubbub.broker.outbox import Outbox
+    from hubbub.broker.routes import Route
     from hubbub.broker.session import Peer
     from hubbub.broker.timers import Timer
     from hubbub.protocols.nats.listener import NatsListener
@@ -68,6 +69,11 @@ class NatsSession(NatsReader):
         self.close(error)
 
     # --- what the reader calls ----------------------------------------------------------------
+
+    def may_publish(self, route: Route) -> bool:
+        """Whether the publish will be taken, as far as its address decides."""
+        broker = self._listener.broker
+        return not route.reserved and broker.may(self.principal, "publish", route.address)
 
     def connect(self, text: bytes) -> None:
         """CONNECT: what it leaves out stays as it was."""
