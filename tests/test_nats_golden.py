@@ -41,14 +41,14 @@ def pairs():
                 yield pytest.param(settings, request, reply, id=f"{suffix[1:]} {request[:60]}")
 
 
-@pytest.mark.parametrize(("settings", "request_", "reply"), pairs())
+@pytest.mark.parametrize(("settings", "request_", "reply"), list(pairs()))
 def test_the_answer_is_the_one_that_nats_server_gives(settings, request_, reply):
     connection = Connection(nats_listener(**settings))
     assert connection.ask(raw(request_)) == raw(reply.removesuffix(CLOSED))
     assert connection.closed == reply.endswith(CLOSED)
 
 
-@pytest.mark.parametrize(("settings", "request_", "reply"), pairs())
+@pytest.mark.parametrize(("settings", "request_", "reply"), list(pairs()))
 def test_bytes_that_come_one_by_one_are_answered_alike(settings, request_, reply):
     connection = Connection(nats_listener(**settings))
     stream = raw(request_)
