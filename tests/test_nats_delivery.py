@@ -317,6 +317,16 @@ def test_a_reply_subject_that_is_the_servers_own_is_refused(listener, publisher,
     assert subscriber.read() == b""
 
 
+@pytest.mark.parametrize("reply", [b"r\x0b5", b"\x00", b"r\x7f", b"\x1f."])
+def test_a_reply_subject_with_a_control_character_is_refused(listener, publisher, reply):
+    """nats-server passes it on, and clients that take it for a blank lose their place."""
+    subscriber = client(listener, "SUB a 1")
+    heard = publisher.ask(pub(b"a", b"x", reply) + b"PING\r\n")
+    assert heard.startswith(b"-ERR 'Permissions Violation for Publish with Reply of ")
+    assert heard.endswith(b"PONG\r\n")
+    assert subscriber.read() == b""
+
+
 @pytest.mark.parametrize("block", [HEADERS, b"blah", b"\r\n", b"NATS/1.0\nA:\x00\xff\n\n"])
 def test_a_header_block_is_passed_on_as_it_is(listener, publisher, block):
     with_headers, without = (

@@ -299,7 +299,7 @@ cdef class NatsReader(StreamSession):
         if self.pedantic and not mapping.is_literal(argument(line, 0)):
             self._publish()
             self.error(codec.INVALID_PUBLISH_SUBJECT)
-        if reply_size and is_reserved(line.start[1], reply_size):
+        if reply_size and is_forbidden(line.start[1], reply_size):
             self._publish()
             self.error(codec.permissions_violation(
                 "Publish with Reply of", argument(line, 1).decode("utf-8", "surrogateescape")))
@@ -386,7 +386,14 @@ cdef class NatsReader(StreamSession):
         return CLOSED
 
 
-cdef bint is_reserved(const uint8_t* reply, Py_ssize_t size) noexcept nogil:
-    """Whether a reply subject is one that the server alone gives out (nats-server's own two)."""
+cdef bint is_forbidden(const uint8_t* reply, Py_ssize_t size) noexcept nogil:
+    """Whether a reply subject is one that the server alone gives out (nats-server's own two).
+
+    Or has a control character: some clients take those for blanks, and lose their place.
+    """
+    cdef Py_ssize_t at
+    for at in range(size):
+        if reply[at] < c" " or reply[at] == 0x7F:
+            return True
     return ((size >= 8 and memcmp(reply, b"$JS.ACK.", 8) == 0)
             or (size >= 4 and memcmp(reply, b"_R_.", 4) == 0))
