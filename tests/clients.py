@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, ClassVar
 
 import kafka
+import nats
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka import Consumer, Producer
@@ -228,6 +229,48 @@ class RedisPyResp2(RedisPy):
     protocol = 2
 
 
+class NatsPy:
+    """nats-py, on asyncio."""
+
+    name = "nats-py"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.url = server.nats
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        async def send() -> None:
+            async with await nats.connect(self.url) as connection:
+                for payload in payloads:
+                    await connection.publish(address, payload)
+                await connection.flush(WAIT_SECONDS)
+
+        asyncio.run(send())
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox, confirmed = Inbox(), threading.Event()
+        loop = asyncio.new_event_loop()
+        stopping = asyncio.Event()
+
+        async def take(message: nats.aio.msg.Msg) -> None:
+            inbox.put(message.data)
+
+        async def consume() -> None:
+            async with await nats.connect(self.url) as connection:
+                await connection.subscribe(address, cb=take)
+                await connection.flush(WAIT_SECONDS)
+                confirmed.set()
+                await stopping.wait()
+
+        thread = threading.Thread(target=loop.run_until_complete, args=(consume(),), daemon=True)
+        thread.start()
+        assert confirmed.wait(WAIT_SECONDS)
+        yield inbox
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(WAIT_SECONDS)
+        loop.close()
+
+
 class PythonApi:
     """hubbub's own API, connected."""
 
@@ -249,7 +292,7 @@ class PythonApi:
             yield inbox
 
 
-CLIENTS = (ConfluentKafka, KafkaPython, AioKafka, RedisPy, RedisPyResp2, PythonApi)
+CLIENTS = (ConfluentKafka, KafkaPython, AioKafka, RedisPy, RedisPyResp2, NatsPy, PythonApi)
 
 
 def event(number: int) -> bytes:

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from held_log import HeldLog
 from hubbub.broker.broker import Broker
-from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.session import Peer
 from hubbub.broker.timers import Timers
 from hubbub.model.address import Address
-from hubbub.model.pattern import parse_pattern
 from hubbub.protocols.redis.listener import RedisListener
-
-
-class DenyList:
-    """Lets everyone do everything but what is in ``denied``."""
-
-    def __init__(self):
-        self.denied = set()
-
-    def may(self, principal, action, target):
-        return (action, str(target)) not in self.denied
 
 
 class SmallBroker(Broker):
@@ -51,18 +39,6 @@ class SmallBroker(Broker):
     def awaited(self):
         """Whether anybody waits for the disk."""
         return any(partition.is_awaited for partition in self.log.partitions.values())
-
-
-class Recorder:
-    """An observer of everything."""
-
-    def __init__(self, broker):
-        self.subscriber = Subscriber("test", "recorder")
-        self.messages = []
-        broker.subscribe(parse_pattern("#"), self)
-
-    def observe(self, message):
-        self.messages.append(message)
 
 
 class Connection:

@@ -26,12 +26,16 @@ class ServerProcess:
     def __init__(self, directory: Path, *flags: str) -> None:
         self.directory = directory
         self.flags = flags
-        self.ports = {name: free_port() for name in ("kafka", "redis", "bus")}
+        self.ports = {name: free_port() for name in ("kafka", "redis", "nats", "bus")}
         self.process: subprocess.Popen[str] | None = None
 
     @property
     def kafka(self) -> str:
         return f"127.0.0.1:{self.ports['kafka']}"
+
+    @property
+    def nats(self) -> str:
+        return f"nats://127.0.0.1:{self.ports['nats']}"
 
     @property
     def url(self) -> str:

@@ -9,13 +9,15 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
 import redis
 
 import hubbub
-from clients import ConfluentKafka, event
+from clients import ConfluentKafka, NatsPy, event
+from nats_double import QUIET, frames, messages_of, pub
 from serving import free_port
 
 pytestmark = pytest.mark.server
@@ -54,7 +56,7 @@ def still_works(server) -> bool:
         return inbox.take(1) == [event(1)]
 
 
-LISTENERS = ("kafka", "redis", "bus")
+LISTENERS = ("kafka", "redis", "nats", "bus")
 
 
 @pytest.mark.parametrize("listener", LISTENERS)
@@ -84,6 +86,8 @@ def test_garbage_ends_one_connection_and_nothing_else(shared_server, connect, li
         ("kafka", struct.pack(">i", 90 * MEBIBYTE) + b"\x00\x12\x00\x00"),
         ("redis", b"*1048576\r\n$536870912\r\n"),
         ("redis", b"*1000000\r\n"),
+        ("nats", b"PUB a 1048576\r\n"),
+        ("nats", b"PUB a 999999999\r\n"),
         ("bus", struct.pack(">I", 2**32 - 1)),
     ],
 )
@@ -101,9 +105,14 @@ def test_a_length_is_no_reason_to_reserve_memory(shared_server, connect, listene
 def test_a_request_sent_one_byte_at_a_time_disturbs_nobody(shared_server, connect, listener):
     slow = connect(listener)
     slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    frame = {"redis": b"*1\r\n$4\r\nPING\r\n", "kafka": API_VERSIONS, "bus": b"\x00\x00\x00\x10"}[
-        listener
-    ]
+    if listener == "nats":
+        assert slow.recv(1000).startswith(b"INFO ")
+    frame = {
+        "redis": b"*1\r\n$4\r\nPING\r\n",
+        "kafka": API_VERSIONS,
+        "nats": b"PING\r\n",
+        "bus": b"\x00\x00\x00\x10",
+    }[listener]
     for byte in frame[:-1]:
         slow.sendall(bytes([byte]))
     assert still_works(shared_server)
@@ -153,6 +162,140 @@ def test_a_subscriber_that_never_reads_costs_only_itself(shared_server, connect)
     assert shared_server.memory_kib() - before < 96 * 1024
 
 
+# NATS
+
+
+def nats_works(server) -> bool:
+    name = f"alive.{uuid.uuid4().hex}"
+    with NatsPy(server).subscribed(name) as inbox:
+        NatsPy(server).publish(name, [event(1)])
+        return inbox.take(1) == [event(1)]
+
+
+@pytest.fixture
+def nats(connect):
+    """Raw connections that have got INFO, and whatever they were told to send at first."""
+
+    def make(first: bytes = QUIET) -> socket.socket:
+        peer = connect("nats")
+        peer.sendall(first + b"PING\r\n")
+        assert read_until(peer, b"PONG\r\n").startswith(b"INFO ")
+        return peer
+
+    return make
+
+
+def read_until(peer: socket.socket, end: bytes) -> bytes:
+    """All up to ``end``, without the PING that the server sends when it finds the time."""
+    got = bytearray()
+    while not got.removesuffix(SERVER_PING).endswith(end):
+        chunk = peer.recv(1024 * 1024)
+        assert chunk, bytes(got[-200:])
+        got += chunk
+    return bytes(got).replace(SERVER_PING, b"", 1)
+
+
+SERVER_PING = b"PING\r\n"
+
+
+UNKNOWN = b"-ERR 'Unknown Protocol Operation'\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"SUB " + b"a" * 5000 + b" 1\r\n", b"-ERR 'maximum control line exceeded'\r\n"),
+        (b"PUB " + b"a" * 70_000, b"-ERR 'maximum control line exceeded'\r\n"),
+        (b'CONNECT {"x":' + b"[" * 4000 + b"}\r\n", b""),
+        (b"PUB {} 1048577\r\n", b"-ERR 'Maximum Payload Violation'\r\n"),
+        (b"PUB {} 99999999999999999999\r\n", b""),
+        (b"PUB {} -1\r\n", b""),
+        (b"PUB {} 2\r\nhello\r\n", UNKNOWN),
+        (b"PUB {} 5\r\nhi\r\nPING\r\n", UNKNOWN),
+        (b"HPUB {} 9 2\r\nhi\r\n", b""),
+        (b"MSG {} 1 2\r\nhi\r\n", UNKNOWN),
+    ],
+    ids=lambda value: value[:20].decode(),
+)
+def test_a_line_that_breaks_the_protocol_is_answered_as_nats_does_and_ends_it(
+    shared_server, nats, sent, answer
+):
+    name = uuid.uuid4().hex.encode()
+    watcher = nats(QUIET + b"SUB %b 1\r\n" % name)
+    peer = nats()
+    with contextlib.suppress(OSError):
+        peer.sendall(sent.replace(b"{}", name))
+    assert read_to_end(peer) in {answer, b""}  # what was left unread may turn the end into a reset
+    watcher.sendall(b"PING\r\n")
+    assert read_until(watcher, b"PONG\r\n") == b"PONG\r\n"
+    assert nats_works(shared_server)
+
+
+def test_no_subject_smuggles_a_frame_into_another_connection(shared_server, nats):
+    watcher = nats(QUIET + b"SUB > 1\r\n")
+    tricks = [
+        b"PUB a\rMSG 0\r\n\r\n",
+        b"PUB a\x00MSG 0\r\n\r\n",
+        b"PUB a%0D%0AMSG 0\r\n\r\n",
+        b"PUB a%0AMSG.\xff 0\r\n\r\n",
+        pub(b"a", b"\r\nMSG a 1 0\r\n\r\n"),
+        pub(b"a", b"x", b"r", b"NATS/1.0\r\n\r\n\r\nMSG a 1 0\r\n\r\n"),
+        pub(b"a", b"x", b"MSG"),
+    ]
+    peer = nats()
+    peer.sendall(b"PUB a r\x0b5 0\r\n\r\n" + b"".join(tricks))
+    client = redis.Redis(port=shared_server.ports["redis"])
+    client.publish(b"a\r\nMSG a 1 0\r\n\r\n", b"last")
+    client.close()
+    got = messages_of(read_until(watcher, b"last\r\n"))
+    assert {message.sid for message in got} == {b"1"}
+    assert len(got) == len(tricks) + 1
+
+
+def test_a_million_subscriptions_are_too_many_for_one_client_and_nothing_to_the_others(
+    shared_server, nats
+):
+    count, most = 1_000_000, 100_000
+    greedy = nats()
+    complaint = b"-ERR 'maximum subscriptions exceeded'\r\n"
+    heard = []
+    reader = threading.Thread(target=lambda: heard.append(read_until(greedy, b"PONG\r\n")))
+    reader.start()
+    for first in range(0, count, most):
+        greedy.sendall(b"".join(b"SUB s.%d %d\r\n" % (n, n) for n in range(first, first + most)))
+        assert nats_works(shared_server)
+    greedy.sendall(b"PING\r\n")
+    reader.join()
+    assert heard == [complaint * (count - most) + b"PONG\r\n"]
+    greedy.sendall(pub(b"s.99999", b"x") + pub(b"s.100000", b"y") + b"PING\r\n")
+    assert [message.sid for message in frames(read_until(greedy, b"PONG\r\n"))[:-1]] == [b"99999"]
+
+
+def test_a_nats_subscriber_that_never_reads_costs_only_itself(shared_server, nats):
+    name = uuid.uuid4().hex.encode()
+    stuck = nats(QUIET + b"SUB %b 1\r\n" % name)
+    reading = nats(QUIET + b"SUB %b 1\r\n" % name)
+    publisher = nats()
+    before = shared_server.memory_kib()
+    payload = os.urandom(256 * 1024)
+    for _ in range(400):
+        publisher.sendall(pub(name, payload))
+        read_until(reading, payload + b"\r\n")
+    assert shared_server.memory_kib() - before < 96 * 1024
+    assert len(read_to_end(stuck)) < 64 * MEBIBYTE  # of 100: it is cut off
+    assert nats_works(shared_server)
+
+
+def test_a_client_that_asks_and_never_reads_is_not_read_either(shared_server, nats):
+    peer = nats()
+    peer.settimeout(1)
+    before = shared_server.memory_kib()
+    with pytest.raises(TimeoutError):
+        peer.sendall(b"PING\r\n" * 10_000_000)
+    assert shared_server.memory_kib() - before < 32 * 1024
+    assert nats_works(shared_server)
+
+
 def test_a_server_refuses_to_be_seen_from_outside_without_authentication(tmp_path):
     command = [sys.executable, "-m", "hubbub", "serve", "--memory", "--only", "redis"]
     refused = subprocess.run(
@@ -176,7 +319,7 @@ def test_a_taken_port_names_the_listener_and_the_flag(shared_server, tmp_path):
             "serve",
             "--memory",
             "--listen",
-            f"redis=127.0.0.1:{port},kafka=:0,bus=:0",
+            f"redis=127.0.0.1:{port},kafka=:0,nats=:0,bus=:0",
         ],
         capture_output=True,
         text=True,
@@ -199,7 +342,7 @@ def test_a_data_directory_serves_one_process(shared_server):
             "--data",
             str(data),
             "--listen",
-            "redis=:0,kafka=:0,bus=:0",
+            "redis=:0,kafka=:0,nats=:0,bus=:0",
         ],
         capture_output=True,
         text=True,

@@ -41,14 +41,14 @@ def pairs():
                 yield pytest.param(settings, request, reply, id=f"{suffix[1:]} {request[:60]}")
 
 
-@pytest.mark.parametrize(("settings", "request_", "reply"), pairs())
+@pytest.mark.parametrize(("settings", "request_", "reply"), list(pairs()))
 def test_the_answer_is_the_one_that_nats_server_gives(settings, request_, reply):
     connection = Connection(nats_listener(**settings))
     assert connection.ask(raw(request_)) == raw(reply.removesuffix(CLOSED))
     assert connection.closed == reply.endswith(CLOSED)
 
 
-@pytest.mark.parametrize(("settings", "request_", "reply"), pairs())
+@pytest.mark.parametrize(("settings", "request_", "reply"), list(pairs()))
 def test_bytes_that_come_one_by_one_are_answered_alike(settings, request_, reply):
     connection = Connection(nats_listener(**settings))
     stream = raw(request_)
@@ -60,13 +60,30 @@ def test_bytes_that_come_one_by_one_are_answered_alike(settings, request_, reply
 CLIENTS = [p for p in sorted(GOLDEN.glob("*.txt")) if not p.stem.startswith("nats-server")]
 
 
-@pytest.mark.parametrize("path", CLIENTS, ids=lambda path: path.stem)
-def test_a_client_is_answered_as_it_was_when_recorded(path):
+def recorded(path):
+    """The settings, all that the client sent, and all that it was answered."""
     settings = next(
         (SETTINGS[name] for name in ("_userpass", "_token") if path.stem.endswith(name)), {}
     )
-    connection = Connection(nats_listener(**settings))
     lines = [line for line in lines_of(path) if not line[1].startswith("INFO")]
     requests = b"".join(raw(text) for direction, text in lines if direction == ">")
     replies = b"".join(raw(text) for direction, text in lines if direction == "<")
-    assert connection.ask(requests) == replies
+    return settings, requests, replies
+
+
+@pytest.mark.parametrize("path", CLIENTS, ids=lambda path: path.stem)
+def test_a_client_is_answered_as_it_was_when_recorded(path):
+    settings, requests, replies = recorded(path)
+    assert Connection(nats_listener(**settings)).ask(requests) == replies
+
+
+@pytest.mark.parametrize("path", CLIENTS, ids=lambda path: path.stem)
+def test_a_client_is_answered_alike_wherever_its_stream_is_cut(path):
+    settings, requests, replies = recorded(path)
+    listener = nats_listener(**settings)
+    for cut in range(len(requests) + 1):
+        connection = Connection(listener)
+        heard = connection.ask(requests[:cut])
+        assert replies.startswith(heard), cut
+        assert heard + connection.ask(requests[cut:]) == replies, cut
+        connection.session.disconnected()

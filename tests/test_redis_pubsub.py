@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker_doubles import DenyList, Recorder
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
 from hubbub.model.address import Address
 from hubbub.model.message import Message
 from hubbub.model.pattern import Exact
 from hubbub.protocols.redis import subscriptions
-from redis_double import Connection, DenyList, Recorder, request, small_listener
+from redis_double import Connection, request, small_listener
 
 HELLO3 = request("HELLO", "3")
 

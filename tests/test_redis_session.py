@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker_doubles import Recorder
 from hubbub.model.errors import InvalidSettingsError
 from hubbub.protocols.redis import transaction
 from hubbub.protocols.redis.commands import COMMANDS
-from redis_double import Connection, Recorder, request, small_listener
+from redis_double import Connection, request, small_listener
 
 NOAUTH = b"-NOAUTH Authentication required.\r\n"
 WRONGPASS = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"

@@ -41,5 +41,7 @@ class Subscription(RunObserver):
         """After how many deliveries, from the first on, it ends; 0 if never."""
     def end_after(self, limit: int) -> bool:
         """Set the limit; whether it is reached already."""
+    def restyle(self, style: MsgStyle) -> None:
+        """Render what is delivered from now on so."""
     def close(self) -> None:
         """Deliver nothing more."""

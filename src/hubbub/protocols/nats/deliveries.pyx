@@ -152,6 +152,9 @@ cdef class Subscription(RunObserver):
         self.limit = limit
         return self.delivered >= limit
 
+    def restyle(self, MsgStyle style not None):
+        self._style = style
+
     def close(self):
         self.closed = True
 

@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hubbub.model.address import MAX_LEVELS, Address, from_raw
+from hubbub.model.address import MAX_LEVELS, Address, from_raw, parse_address
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.escape import Escape
 from hubbub.model.message import Message
@@ -39,9 +39,10 @@ _UNSAFE_VALUE = re.compile(rb"[\x00\r\n]")
 
 def address_of(subject: bytes) -> Address:
     """The address that a subject names. Raises InvalidAddressError, for an empty token too."""
-    if b"%" not in subject and not _has_empty(subject):
+    if subject.isascii() and b"%" not in subject and not _has_empty(subject):
         return from_raw(subject)
-    return from_raw(b".".join(_level_of(token) for token in subject.split(b".")))
+    # Level by level, as patterns are made: what one token holds must not change how another is written.
+    return parse_address(".".join(from_raw(_level_of(token)) for token in subject.split(b".")))
 
 
 def _has_empty(subject: bytes) -> bool:
@@ -148,9 +149,9 @@ def _slot_headers(message: Message) -> Iterable[tuple[bytes, bytes]]:
     if message.key is not None:
         yield KEY_HEADER, _value(message.key)
     if message.content_type is not None:
-        yield _CONTENT_TYPE, _value(message.content_type.encode())
+        yield _CONTENT_TYPE, _value(_text(message.content_type))
     if message.message_id is not None:
-        yield _MESSAGE_ID, _value(message.message_id.encode())
+        yield _MESSAGE_ID, _value(_text(message.message_id))
     if message.correlation_id is not None:
         yield _CORRELATION_ID, _value(message.correlation_id)
 
@@ -158,7 +159,12 @@ def _slot_headers(message: Message) -> Iterable[tuple[bytes, bytes]]:
 def _plain_headers(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
     for name, content in headers:
         if name:
-            yield _UNSAFE_NAME.sub(_escaped, name.encode()), _value(content or b"")
+            yield _UNSAFE_NAME.sub(_escaped, _text(name)), _value(content or b"")
+
+
+def _text(text: str) -> bytes:
+    # Text from another protocol may hold half a surrogate pair, which UTF-8 has no bytes for.
+    return text.encode("utf-8", "replace")
 
 
 def _value(content: bytes) -> bytes:

@@ -35,7 +35,10 @@ def merged(options: Options, text: bytes) -> Options:
 
     Names are found in any case of letters, as Go's decoder does. Raises ValueError.
     """
-    said = msgspec.json.decode(text, type=dict[str, object] | None) or {}
+    try:
+        said = msgspec.json.decode(text, type=dict[str, object] | None) or {}
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     changes = {
         _NAMES[name.lower()]: value
         for name, value in said.items()

@@ -3,7 +3,7 @@ from libc.stdint cimport uint8_t
 from hubbub.broker.dispatch cimport Dispatcher
 from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.routes cimport NameCache, Route
-from hubbub.broker.run cimport Burst
+from hubbub.broker.run cimport Burst, Run
 from hubbub.broker.stream cimport StreamSession
 
 cdef enum:
@@ -52,6 +52,7 @@ cdef class NatsReader(StreamSession):
     cdef int _add(self, Line* line, const uint8_t* payload, Py_ssize_t header_size,
                   Py_ssize_t size) except -1
     cdef Route _route(self, const uint8_t* subject, Py_ssize_t size)
-    cdef int _answer_nobody(self, Route route, const uint8_t* reply, Py_ssize_t size) except -1
+    cdef int _answer_nobody(self, Route route, Line* line) except -1
+    cdef bint _is_taken(self, Route route, Run run) except -1
     cdef int _publish(self) except -1
     cdef Py_ssize_t _fail(self, str error) except -3

@@ -1,5 +1,6 @@
 from hubbub.broker.broker import Broker
 from hubbub.broker.outbox import Outbox
+from hubbub.broker.routes import Route
 from hubbub.broker.stream import StreamSession
 
 class Publisher:
@@ -43,6 +44,8 @@ class NatsReader(StreamSession):
         """PING."""
     def pong(self) -> None:
         """PONG."""
+    def may_publish(self, route: Route) -> bool:
+        """Whether a publish there is allowed, by the name and by who publishes."""
     def no_responder(self, reply: bytes) -> None:
         """Told that nobody got a request that asks for an answer at ``reply``."""
     def error(self, text: str) -> None:

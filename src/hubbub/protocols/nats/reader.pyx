@@ -299,13 +299,13 @@ cdef class NatsReader(StreamSession):
         if self.pedantic and not mapping.is_literal(argument(line, 0)):
             self._publish()
             self.error(codec.INVALID_PUBLISH_SUBJECT)
-        if reply_size and is_reserved(line.start[1], reply_size):
+        if reply_size and is_forbidden(line.start[1], reply_size):
             self._publish()
             self.error(codec.permissions_violation(
                 "Publish with Reply of", argument(line, 1).decode("utf-8", "surrogateescape")))
             return 0
         route = self._route(line.start[0], line.size[0])
-        if self.verbose:
+        if self.verbose and (route is None or self.may_publish(route)):
             self.outbox.add(OK)
         if route is not None:
             view = burst.add(route)
@@ -318,7 +318,7 @@ cdef class NatsReader(StreamSession):
                 view.headers = payload
                 view.headers_size = header_size
         if reply_size and self.no_responders:
-            self._answer_nobody(route, line.start[1], reply_size)
+            self._answer_nobody(route, line)
         if self.verbose or burst.count >= MOST_IN_BURST:
             self._publish()
         return 0
@@ -330,20 +330,35 @@ cdef class NatsReader(StreamSession):
         except InvalidAddressError:
             return None
 
-    cdef int _answer_nobody(self, Route route, const uint8_t* reply, Py_ssize_t size) except -1:
-        """Tell the client that its request has nobody to answer it, if that is so."""
+    cdef int _answer_nobody(self, Route route, Line* line) except -1:
+        """Tell the client that its latest request has nobody to answer it, if that is so."""
         cdef Burst burst = self._publisher.burst
-        cdef Run run
+        cdef View view
         if route is not None:
-            if route.topics:
+            if route.topics or self._is_taken(route, burst.run(0, burst.count)):
                 return 0
-            run = burst.run(burst.count - 1, 1)
-            for observer in route.observers:
-                if room_of(observer, run):
+            if burst.count > 1:
+                # What was published before it may use up those who would have taken it.
+                view = burst.views[burst.count - 1]
+                burst.count -= 1
+                self._publish()
+                route = self._route(line.start[0], line.size[0])
+                view.route = <void*>route
+                burst.add(route)[0] = view
+                if self._is_taken(route, burst.run(0, 1)):
                     return 0
+            if not self.may_publish(route):
+                return 0  # of which it will be told
         self._publish()
-        self.no_responder(PyBytes_FromStringAndSize(<const char*>reply, size))
+        self.no_responder(argument(line, 1))
         return 0
+
+    cdef bint _is_taken(self, Route route, Run run) except -1:
+        """Whether there is an observer who takes the run to its end."""
+        for observer in route.observers:
+            if room_of(observer, run) == run.count:
+                return True
+        return False
 
     cdef int _publish(self) except -1:
         """Carry out what is in the burst."""
@@ -371,7 +386,14 @@ cdef class NatsReader(StreamSession):
         return CLOSED
 
 
-cdef bint is_reserved(const uint8_t* reply, Py_ssize_t size) noexcept nogil:
-    """Whether a reply subject is one that the server alone gives out (nats-server's own two)."""
+cdef bint is_forbidden(const uint8_t* reply, Py_ssize_t size) noexcept nogil:
+    """Whether a reply subject is one that the server alone gives out (nats-server's own two).
+
+    Or has a control character: some clients take those for blanks, and lose their place.
+    """
+    cdef Py_ssize_t at
+    for at in range(size):
+        if reply[at] < c" " or reply[at] == 0x7F:
+            return True
     return ((size >= 8 and memcmp(reply, b"$JS.ACK.", 8) == 0)
             or (size >= 4 and memcmp(reply, b"_R_.", 4) == 0))

@@ -15,6 +15,7 @@ from hubbub.protocols.nats.reader import NatsReader
 
 if TYPE_CHECKING:
     from hubbub.broker.outbox import Outbox
+    from hubbub.broker.routes import Route
     from hubbub.broker.session import Peer
     from hubbub.broker.timers import Timer
     from hubbub.protocols.nats.listener import NatsListener
@@ -68,6 +69,11 @@ class NatsSession(NatsReader):
         self.close(error)
 
     # --- what the reader calls ----------------------------------------------------------------
+
+    def may_publish(self, route: Route) -> bool:
+        """Whether the publish will be taken, as far as its address decides."""
+        broker = self._listener.broker
+        return not route.reserved and broker.may(self.principal, "publish", route.address)
 
     def connect(self, text: bytes) -> None:
         """CONNECT: what it leaves out stays as it was."""
@@ -166,7 +172,10 @@ class NatsSession(NatsReader):
         self.pedantic = options.pedantic
         self.echoes = options.echo
         self.no_responders = options.no_responders
-        self.headers = options.headers
+        if self.headers != options.headers:
+            self.headers = options.headers
+            for sid, subscription in self._subscriptions.items():
+                subscription.restyle(self._listener.style(sid, headers=self.headers))
         self.trusted = True
         self.subscriber = Subscriber(
             PROTOCOL, options.name or _endpoint(self._peer.remote), self.principal
