@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from held_log import HeldLog
 from hubbub.broker.broker import Broker
 from hubbub.broker.outbox import Outbox
@@ -44,7 +46,7 @@ class SmallBroker(Broker):
 class Connection:
     """One client of a listener. ``ask`` sends bytes and returns all that came back."""
 
-    ports = iter(range(40_000, 60_000))
+    ports = cycle(range(40_000, 60_000))
 
     def __init__(self, listener):
         self.port = next(self.ports)

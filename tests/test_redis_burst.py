@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redis_double import Connection, Recorder, request, small_listener
+from broker_doubles import Recorder
+from redis_double import Connection, request, small_listener
 
 channels = st.sampled_from(["a", "a.b", "stored", "__hubbub_state", "b", "." * 200])
 publishes = st.tuples(
