@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find src -name '*.pyx' -o -name '*.pxd')
 
-.PHONY: run test soak bench clean
+.PHONY: run test soak bench fuzz sanitize clean
 
 run: $(VENV)/.demo
 	$(BIN)/hubbub demo
@@ -23,6 +23,15 @@ bench: $(VENV)/.dev  # some twenty minutes: hubbub beside the real systems, on t
 	bash tools/peers.sh $(CURDIR)/$(BIN)/python
 	$(BIN)/hubbub bench --report docs/BENCHMARKS.md --json docs/benchmarks.json
 
+SANITIZED = bash tools/sanitize.sh $(BIN)/python build/sanitized
+# What starts processes of its own, or waits for the clock, is not for an instrumented build.
+sanitize: $(VENV)/.dev
+	$(SANITIZED) $(BIN)/python -m pytest -q -p no:cacheprovider --timeout 600 -m "not server and not long" \
+	    $$(grep -LE 'subprocess|ServerProcess|run_cli|hubbub\(' tests/test_*.py)
+
+fuzz: $(VENV)/.dev  # forty minutes
+	$(SANITIZED) bash -c 'for codec in nats redis kafka batch; do $(BIN)/python tests/fuzz.py $$codec --seconds 600; done'
+
 $(VENV)/.python:
 	bash tools/prepare.sh $(PYTHON) $(VENV)
 	touch $@
@@ -32,6 +41,7 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml $(NATIVE)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
+	bash tools/servers.sh
 	$(BIN)/pip install --quiet --group dev
 	touch $@
 

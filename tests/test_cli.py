@@ -82,7 +82,7 @@ def test_publishing_pays_for_no_server():
 
 
 def test_env_prints_what_a_shell_can_evaluate(tmp_path):
-    script = f'eval "$({sys.executable} -m hubbub env)"; echo $KAFKA_BROKERS $REDIS_URL $HUBBUB_URL'
+    script = f'eval "$({sys.executable} -m hubbub env)"; echo $KAFKA_BROKERS $REDIS_URL $NATS_URL'
     from command import environment
 
     shown = subprocess.run(
@@ -91,7 +91,7 @@ def test_env_prints_what_a_shell_can_evaluate(tmp_path):
     assert shown.stdout.split() == [
         "127.0.0.1:9092",
         "redis://127.0.0.1:6379",
-        "hubbub://127.0.0.1:8221",
+        "nats://127.0.0.1:4222",
     ]
 
 

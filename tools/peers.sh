@@ -3,21 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 python=$1
-PATH=$PATH:/usr/sbin:/usr/local/sbin
-
-missing=()
-for server in redis-server nats-server; do
-    command -v "$server" >/dev/null || missing+=("$server")
-done
-if ((${#missing[@]})); then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        apt-get update -qq
-        # Run level 1: the packages shall not start services that nobody asked for.
-        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
-    else
-        echo "not compared, for want of: ${missing[*]} (install them and repeat)" >&2
-    fi
-fi
+./servers.sh
 
 jars=$("$python" -c 'from hubbub.bench.peers import kafka_directory; print(kafka_directory())')
 if compgen -G "$jars/kafka_*.jar" >/dev/null; then

@@ -1,4 +1,4 @@
-"""A publish-subscribe broker that Kafka, Redis and Python clients connect to as they are.
+"""A publish-subscribe broker that Kafka, Redis, NATS and Python clients connect to as they are.
 
 The names below are loaded when they are first used, so that importing the package costs nothing.
 """

@@ -59,6 +59,8 @@ def variables(bound: dict[str, str]) -> dict[str, str]:
             found["KAFKA_BROKERS"] = found["KAFKA_BOOTSTRAP_SERVERS"] = here
         elif listener == "redis":
             found["REDIS_URL"] = f"redis://{here}"
+        elif listener == "nats":
+            found["NATS_URL"] = f"nats://{here}"
         elif listener == "bus":
             found["HUBBUB_URL"] = f"hubbub://{here}"
     return found

@@ -66,7 +66,7 @@ class LazyGroup(Group):
 def cli(ctx: click.Context) -> None:
     """One small publish-subscribe broker.
 
-    Kafka, Redis and Python clients connect to it as they are; what any of them publishes reaches
+    Kafka, Redis, NATS and Python clients connect to it as they are; what any of them publishes reaches
     the subscribers of all the others.
     """
     ctx.color = color.wish()
