@@ -11,6 +11,7 @@ from hubbub.model.address import (
     MAX_LEVELS,
     from_levels,
     from_opaque,
+    from_raw,
     is_internal,
     levels,
     parse_address,
@@ -129,3 +130,12 @@ def test_any_alphabet_escapes_reversibly_and_keeps_its_promise(raw, mark):
 def test_text_that_reads_like_an_escape_survives(raw):
     escape = Escape(b"_x", b" ")
     assert escape.decode(escape.encode(raw)) == raw
+
+
+@given(st.lists(st.binary(max_size=6).filter(lambda part: b"." not in part), max_size=4))
+def test_bytes_name_the_same_address_whoever_brings_them_and_level_by_level(parts):
+    name = b".".join(parts)
+    if b"%" not in name:
+        assert from_opaque(name) == from_raw(name)
+    assert from_opaque(name) == ".".join(from_opaque(part) for part in name.split(b"."))
+    assert from_raw(name) == ".".join(from_raw(part) for part in name.split(b"."))

@@ -85,15 +85,23 @@ def _level_text(level: str) -> str:
 
 def from_opaque(name: bytes) -> Address:
     """The address of a name that is any bytes (a Redis channel): itself where it is canonical text."""
-    escape = _MARKS if _is_canonical(name) else _OPAQUE
-    return parse_address(escape.encode(name).decode())
+    return parse_address(".".join(map(_opaque_level, name.split(b"."))))
+
+
+def _opaque_level(level: bytes) -> str:
+    # Level by level: what one of them holds must not change how another is written.
+    escape = _MARKS if _is_canonical(level) else _OPAQUE
+    return escape.encode(level).decode()
 
 
 def from_raw(name: bytes) -> Address:
     """The address whose canonical text ``name`` is; bytes that are none are escaped."""
-    if not _is_canonical(name):
-        name = _OPAQUE.encode(name)
-    return parse_address(name.decode())
+    return parse_address(
+        ".".join(
+            (level if _is_canonical(level) else _OPAQUE.encode(level)).decode()
+            for level in name.split(b".")
+        )
+    )
 
 
 def to_opaque(address: Address) -> bytes:

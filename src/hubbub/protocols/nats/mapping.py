@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hubbub.model.address import MAX_LEVELS, Address, from_raw, parse_address
+from hubbub.model.address import MAX_LEVELS, Address, from_raw
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.escape import Escape
 from hubbub.model.message import Message
@@ -39,10 +39,9 @@ _UNSAFE_VALUE = re.compile(rb"[\x00\r\n]")
 
 def address_of(subject: bytes) -> Address:
     """The address that a subject names. Raises InvalidAddressError, for an empty token too."""
-    if subject.isascii() and b"%" not in subject and not _has_empty(subject):
+    if b"%" not in subject and not _has_empty(subject):
         return from_raw(subject)
-    # Level by level, as patterns are made: what one token holds must not change how another is written.
-    return parse_address(".".join(from_raw(_level_of(token)) for token in subject.split(b".")))
+    return from_raw(b".".join(_level_of(token) for token in subject.split(b".")))
 
 
 def _has_empty(subject: bytes) -> bool:
