@@ -70,7 +70,12 @@ cdef class Connection:
         self._socket = accepted.detach()
         self._open.add(self)
         self._turn.enter()
-        self._session = self._listener.session(peer, self._outbox)
+        try:
+            self._session = self._listener.session(peer, self._outbox)
+        except Exception:
+            logger.exception("%s: no session for %s", self._listener.name, peer.remote)
+            self._outbox.abort()
+            return
         self._read(True)
         self._outbox_ready()
 

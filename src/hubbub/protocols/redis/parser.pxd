@@ -3,7 +3,6 @@ cdef class RequestParser:
     cdef public Py_ssize_t max_bulk_bytes
     cdef public Py_ssize_t max_request_bytes
     cdef readonly object failure
-    cdef bytearray _buffer
     cdef Py_ssize_t _at
     cdef list _arguments        # of the multibulk request that is coming in
     cdef Py_ssize_t _missing    # how many more it has

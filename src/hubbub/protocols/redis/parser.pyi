@@ -6,7 +6,7 @@ MAX_BULK_BYTES: int
 MAX_REQUEST_BYTES: int
 
 class RequestParser:
-    """Collects bytes and hands out whole requests.
+    """Finds whole requests where they were received.
 
     While ``trusted`` is false (authentication is wanted and has not happened) requests are held to
     ``MAX_UNTRUSTED_ARGUMENTS`` and ``MAX_UNTRUSTED_BULK_BYTES``. Once ``failure`` is set nothing more
@@ -21,12 +21,8 @@ class RequestParser:
     def failure(self) -> str | None:
         """What was wrong with the bytes, without Redis's ``Protocol error: `` before it."""
 
-    @property
-    def buffered(self) -> int:
-        """How many bytes wait for the rest of their request."""
+    def requests(self, data: bytes, limit: int = 0) -> tuple[list[list[bytes]], int]:
+        """The whole requests from the start of ``data``, at most ``limit`` unless that is 0.
 
-    def feed(self, data: bytes) -> None:
-        """Take in bytes, cut anywhere."""
-
-    def take(self, limit: int = 0) -> list[list[bytes]]:
-        """The next whole requests, at most ``limit`` of them unless it is 0."""
+        And how many bytes they took; what follows has to come again, with more of it.
+        """

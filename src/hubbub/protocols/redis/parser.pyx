@@ -5,8 +5,7 @@ A length field only says what to wait for, never what to allocate: an argument b
 once its bytes are here. What a feed yields depends on the bytes and never on where they were cut.
 """
 
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
 
 # Redis's PROTO_INLINE_MAX_SIZE: of an inline request, and of a line that carries a length.
@@ -141,7 +140,7 @@ cdef list split_words(const unsigned char* line, Py_ssize_t size):
 
 
 cdef class RequestParser:
-    """Collects bytes and hands out whole requests.
+    """Finds whole requests where they were received.
 
     After ``failure`` is set nothing more comes out: it is the protocol error to answer before the
     connection is closed, empty where the close has to be silent.
@@ -152,29 +151,17 @@ cdef class RequestParser:
         self.max_bulk_bytes = MAX_BULK_BYTES
         self.max_request_bytes = MAX_REQUEST_BYTES
         self.failure = None
-        self._buffer = bytearray()
         self._at = 0
         self._arguments = []
         self._missing = 0
         self._bulk = UNKNOWN
         self._size = 0
 
-    @property
-    def buffered(self):
-        return len(self._buffer)
-
-    def feed(self, bytes data not None):
-        if self.failure is None:
-            self._buffer += data
-
-    def take(self, Py_ssize_t limit=0):
+    def requests(self, bytes data not None, Py_ssize_t limit=0):
         cdef list requests = []
-        used = self.scan(<const unsigned char*>PyByteArray_AS_STRING(self._buffer),
-                         PyByteArray_GET_SIZE(self._buffer), requests, limit)
-        del self._buffer[:used]
-        if self.failure is not None:
-            self._buffer.clear()
-        return requests
+        used = self.scan(<const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
+                         requests, limit)
+        return requests, used
 
     cdef Py_ssize_t scan(self, const unsigned char* start, Py_ssize_t size, list requests,
                          Py_ssize_t limit) except -1:
