@@ -85,6 +85,8 @@ def _level_text(level: str) -> str:
 
 def from_opaque(name: bytes) -> Address:
     """The address of a name that is any bytes (a Redis channel): itself where it is canonical text."""
+    if _is_plain(name):
+        return parse_address(name.decode())
     return parse_address(".".join(map(_opaque_level, name.split(b"."))))
 
 
@@ -96,6 +98,8 @@ def _opaque_level(level: bytes) -> str:
 
 def from_raw(name: bytes) -> Address:
     """The address whose canonical text ``name`` is; bytes that are none are escaped."""
+    if _is_plain(name):
+        return parse_address(name.decode())
     return parse_address(
         ".".join(
             (level if _is_canonical(level) else _OPAQUE.encode(level)).decode()
@@ -108,6 +112,11 @@ def to_opaque(address: Address) -> bytes:
     """The bytes that ``from_opaque`` was given; canonical text from elsewhere is shown as it is."""
     raw = address.encode()
     return _OPAQUE.decode(raw) if b"%" in raw else raw
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Whether nothing of it can need an escape, as is true of most names."""
+    return raw.isascii() and b"%" not in raw and raw.decode().isprintable()
 
 
 def _is_canonical(raw: bytes) -> bool:
