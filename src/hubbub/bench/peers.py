@@ -31,6 +31,8 @@ STOP_SECONDS = 20.0
 _TRY_SECONDS = 0.002
 # More idle connections than any row opens.
 _CONNECTIONS = 20_000
+# The settings of hubbub that would stop rows with as many clients.
+_LIMITS = ("HUBBUB_SERVER_MAX_CONNECTIONS", "HUBBUB_LISTENERS_REDIS_MAXCLIENTS")
 # What a failed server said last is what helps.
 _ERROR_CHARACTERS = 400
 # Addresses that hubbub remembers, in the rows that are about that.
@@ -100,7 +102,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env={**os.environ, "HUBBUB_SERVER_MAX_CONNECTIONS": str(_CONNECTIONS)},
+            env={**os.environ, **dict.fromkeys(_LIMITS, str(_CONNECTIONS))},
         )
         stack.callback(_stop, process)
         ports = _wait(peer, process, directory, ports)

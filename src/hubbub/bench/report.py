@@ -23,6 +23,7 @@ Every contender of a row is measured in turn, round after round, on one machine;
 most in parentheses. A ratio is the median of the ratios round by round. The load generator is native, checks that each subscriber received
 every message once and in order, and runs on the same processor: what it and the kernel take is missing to all contenders alike. The *relay*
 forwards the same bytes and parses nothing: it is what loopback can do here. Read ratios rather than absolute figures.
+[Where the time goes](performance.md) says what the figures mean, and why a goal that is not met is not.
 """
 
 

@@ -9,13 +9,14 @@ cdef class Route:
     cdef readonly bint reserved
     cdef bint overlapping           # a connection is among the observers more than once
     cdef bint special               # reserved, or captured by a topic
-    cdef readonly uint32_t hash     # of the address: its partition, where a message has no key
+    cdef uint32_t hash              # of the address: its partition, where a message has no key
     cdef bint _stale
     cdef uint64_t _epoch
     cdef dict _spelled
     cdef object _last_mapping       # the one that asked last, and what it was told
     cdef bytes _last_spelled
 
+    cdef Py_ssize_t partition(self, const uint8_t* key, Py_ssize_t key_size, Py_ssize_t count)
     cdef bytes spelled(self, object mapping)
 
 

@@ -22,8 +22,6 @@ class Route:
     def topics(self) -> tuple[Topic, ...]: ...
     @property
     def reserved(self) -> bool: ...
-    def partition(self, key: bytes | None, count: int) -> int:
-        """Kafka's partition of the key; without one of the address, whose order is kept then."""
 
 class Routes:
     """The one cached look-up: address -> ``Route``.

@@ -25,13 +25,13 @@ cdef enum:
 
 cdef class Route:
 
-    def partition(self, bytes key, Py_ssize_t count):
+    cdef Py_ssize_t partition(self, const uint8_t* key, Py_ssize_t key_size, Py_ssize_t count):
+        """Kafka's partition of the key; without one of the address, whose order is kept then."""
         if count == 1:
             return 0
-        if key is None:
+        if key_size < 0:
             return self.hash % count
-        return (<uint32_t>murmur2_of(<const uint8_t*>PyBytes_AS_STRING(key), len(key))
-                & NO_SIGN) % count
+        return (<uint32_t>murmur2_of(key, key_size) & NO_SIGN) % count
 
     cdef bytes spelled(self, object mapping):
         """The address as the protocol of ``mapping`` writes it (``mapping.spelled(address)``)."""

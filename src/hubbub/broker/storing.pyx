@@ -8,8 +8,6 @@ message is taken. What others refuse by their settings is their own affair.
 from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport View, is_plain
 from hubbub.log.builder cimport BatchBuilder
-from hubbub.log.hashing cimport murmur2_of
-from libc.stdint cimport uint32_t
 
 import logging
 
@@ -32,9 +30,6 @@ class _Address:
 
 
 cdef object ADDRESS = _Address()
-
-cdef enum:
-    NO_SIGN = 0x7FFFFFFF
 
 
 cdef class _Batch:
@@ -62,7 +57,8 @@ cdef class Storing:
         if view.key_size < 0 and topic.settings.compact:
             self.refused[index] = MissingKeyError("a record of a compacted topic has a key")
             return 0
-        partition = topic.partitions[_partition_of(view, len(topic.partitions))]
+        partition = topic.partitions[(<Route>view.route).partition(
+            view.key, view.key_size, len(topic.partitions))]
         found = self._open.get(partition)
         if is_plain(view):
             headers = (NO_HEADERS if (<Route>view.route).address == topic.name
@@ -117,15 +113,6 @@ cdef class Storing:
             partition.log, partition.topic.name, partition.index,
             appended.base_offset, appended.next_offset))
         return 0
-
-
-cdef Py_ssize_t _partition_of(const View* view, Py_ssize_t count):
-    """As ``Route.partition``."""
-    if count == 1:
-        return 0
-    if view.key_size < 0:
-        return (<Route>view.route).hash % count
-    return (<uint32_t>murmur2_of(view.key, view.key_size) & NO_SIGN) % count
 
 
 cdef object store(Run run, object holder, int64_t now_ms, list stored, dict refused):

@@ -226,7 +226,7 @@ cdef class Connection:
         if session is not None:
             self._turn.enter()
             contain(session.disconnected)
-        self._outbox.take()
+        self._outbox.abort()  # whoever still holds it writes to nobody
         if not self.gone.done():
             self.gone.set_result(None)
         return 0
