@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t
 
-from hubbub.broker.routes cimport Routes
-from hubbub.broker.run cimport Run
+from hubbub.broker.routes cimport NameCache, Routes
+from hubbub.broker.run cimport Burst, Run
 
 
 cdef class Outcome:
@@ -27,3 +27,9 @@ cdef class Dispatcher:
     cdef int _authorise(self, Run run, str principal, dict refused) except -1
     cdef int _deliver(self, Run run, Outcome outcome) except -1
     cdef int _deliver_allowed(self, Run run, Outcome outcome) except -1
+
+
+cdef class Publisher:
+    cdef readonly Dispatcher dispatcher
+    cdef readonly NameCache names
+    cdef readonly Burst burst

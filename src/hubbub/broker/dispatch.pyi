@@ -1,9 +1,10 @@
 from typing import Any
 
 from hubbub.broker.access import Access
+from hubbub.broker.broker import Broker
 from hubbub.broker.publication import Publication
 from hubbub.broker.routes import Route, Routes
-from hubbub.broker.run import Burst
+from hubbub.broker.run import Burst, Origin
 from hubbub.broker.timers import Timers
 from hubbub.broker.topics import Topic
 from hubbub.model.message import Message
@@ -41,3 +42,11 @@ class Dispatcher:
         """
     def pass_on_message(self, route: Route, message: Message, holder: Topic) -> Outcome:
         """The same for one message that the topic ``holder`` has stored."""
+
+class Publisher:
+    """What the sessions of a listener publish with, one after the other.
+
+    ``mapping`` has ``address_of(name: bytes) -> Address``; ``origin`` makes objects of its views.
+    """
+
+    def __init__(self, broker: Broker, mapping: Any, origin: Origin) -> None: ...

@@ -3,7 +3,7 @@
 
 from hubbub.broker.records cimport RecordOrigin, fill
 from hubbub.broker.routes cimport Route
-from hubbub.broker.run cimport Burst, run_of
+from hubbub.broker.run cimport Origin, run_of
 from hubbub.broker.sharing cimport Turns, hand_over
 from hubbub.broker.storing cimport store
 
@@ -157,6 +157,14 @@ cdef class Dispatcher:
 
     def _may_receive(self, observer, str address):
         return self._access.may(observer.subscriber.principal, "receive", address)
+
+
+cdef class Publisher:
+
+    def __init__(self, broker, mapping, Origin origin not None):
+        self.dispatcher = broker.dispatcher
+        self.names = NameCache(broker.routes, mapping)
+        self.burst = Burst(origin)
 
 
 cdef int give(tuple observers, Run run) except -1:

@@ -98,13 +98,19 @@ cdef class Burst:
 
     cdef Run run(self, Py_ssize_t first, Py_ssize_t count):
         """The run of these views."""
-        cdef Run run = Run.__new__(Run)
-        run.views = self.views + first
-        run.count = count
-        run.origin = self.origin
-        run.source = self.source
+        cdef Run run = part(self.views + first, count, self.origin, self.source)
         run.special = self.special
         return run
+
+
+cdef Run part(View* views, Py_ssize_t count, Origin origin, object source):
+    """The run of views that somebody else holds."""
+    cdef Run run = Run.__new__(Run)
+    run.views = views
+    run.count = count
+    run.origin = origin
+    run.source = source
+    return run
 
 
 cdef class Run:
@@ -155,12 +161,7 @@ cdef class Run:
 
     cdef Run slice(self, Py_ssize_t first, Py_ssize_t count):
         """Some of the messages, valid as long as this run is."""
-        cdef Run run = Run.__new__(Run)
-        run.views = self.views + first
-        run.count = count
-        run.origin = self.origin
-        run.source = self.source
-        return run
+        return part(self.views + first, count, self.origin, self.source)
 
     cdef Run picked(self, list indexes):
         """The messages at these places, valid as long as this run is."""

@@ -1,8 +1,11 @@
 from typing import Any
 
 from hubbub.broker.outbox import Outbox
-from hubbub.broker.run import RunObserver, Style
+from hubbub.broker.run import Origin, RunObserver, Style
 from hubbub.model.pattern import Pattern
+
+class NatsOrigin(Origin):
+    """A reply subject and a header block, as HPUB has them."""
 
 class MsgStyle(Style):
     """MSG and HMSG for one subscription id; clients that number theirs alike share the bytes."""

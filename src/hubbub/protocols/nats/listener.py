@@ -7,9 +7,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from hubbub.protocols.nats import codec
-from hubbub.protocols.nats.deliveries import MsgStyle
-from hubbub.protocols.nats.reader import Publisher
+from hubbub.broker.dispatch import Publisher
+from hubbub.protocols.nats import codec, mapping
+from hubbub.protocols.nats.deliveries import MsgStyle, NatsOrigin
 from hubbub.protocols.nats.session import PROTOCOL, NatsSession
 from hubbub.protocols.nats.settings import parse_settings
 
@@ -39,7 +39,7 @@ class NatsListener:
         self.broker = broker
         self.timers = broker.timers
         self.settings = parse_settings(settings or {})
-        self.publisher = Publisher(broker)
+        self.publisher = Publisher(broker, mapping, NatsOrigin())
         self.sessions: set[NatsSession] = set()
         self.slow_consumers = 0
         self.server_id = "N" + secrets.token_hex(_ID_BYTES)[1:].upper()

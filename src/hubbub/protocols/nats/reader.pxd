@@ -1,9 +1,9 @@
 from libc.stdint cimport uint8_t
 
-from hubbub.broker.dispatch cimport Dispatcher
+from hubbub.broker.dispatch cimport Publisher
 from hubbub.broker.outbox cimport Outbox
-from hubbub.broker.routes cimport NameCache, Route
-from hubbub.broker.run cimport Burst, Run
+from hubbub.broker.routes cimport Route
+from hubbub.broker.run cimport Run
 from hubbub.broker.stream cimport StreamSession
 
 cdef enum:
@@ -15,12 +15,6 @@ cdef struct Line:
     const uint8_t* start[MOST_ARGUMENTS]
     Py_ssize_t size[MOST_ARGUMENTS]
     int count
-
-
-cdef class Publisher:
-    cdef readonly Dispatcher dispatcher
-    cdef readonly NameCache names
-    cdef Burst burst
 
 
 cdef class NatsReader(StreamSession):

@@ -1,12 +1,7 @@
-from hubbub.broker.broker import Broker
+from hubbub.broker.dispatch import Publisher
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.routes import Route
 from hubbub.broker.stream import StreamSession
-
-class Publisher:
-    """What the sessions of a listener publish with, one after the other."""
-
-    def __init__(self, broker: Broker) -> None: ...
 
 class NatsReader(StreamSession):
     """Splits what arrives into operations; publishes are carried out here, all else in a subclass.

@@ -10,9 +10,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memchr, memcmp
 
 from hubbub.broker.dispatch cimport Outcome
-from hubbub.broker.run cimport Run, View
+from hubbub.broker.run cimport Burst, View
 from hubbub.broker.sharing cimport room_of
-from hubbub.protocols.nats.deliveries cimport NatsOrigin
 
 from hubbub.model.errors import DeniedError, InvalidAddressError
 from hubbub.protocols.nats import codec, mapping
@@ -30,14 +29,6 @@ cdef enum:
 
 cdef bytes OK = codec.OK
 cdef str UNKNOWN = codec.UNKNOWN_OPERATION
-
-
-cdef class Publisher:
-
-    def __init__(self, broker):
-        self.dispatcher = broker.dispatcher
-        self.names = NameCache(broker.routes, mapping)
-        self.burst = Burst(NatsOrigin())
 
 
 cdef inline bint is_blank(uint8_t byte) noexcept nogil:

@@ -12,7 +12,7 @@ from hubbub.protocols.redis.channels import ChannelTable
 from hubbub.protocols.redis.clients import PROTOCOL, ClientRegistry
 from hubbub.protocols.redis.deliveries import FrameHead
 from hubbub.protocols.redis.parameters import Parameters
-from hubbub.protocols.redis.publishing import Publisher
+from hubbub.protocols.redis.publishing import RedisPublisher
 from hubbub.protocols.redis.session import RedisSession
 from hubbub.protocols.redis.stats import Stats
 
@@ -46,7 +46,7 @@ class RedisListener:
         self.channels = ChannelTable()
         self.patterns = ChannelTable()
         self.shards = ChannelTable()
-        self.publisher = Publisher(broker, mapping, mapping.error_line)
+        self.publisher = RedisPublisher(broker, mapping, mapping.error_line)
         self._pattern_heads: WeakValueDictionary[bytes, FrameHead] = WeakValueDictionary()
         self.stats = Stats(self.publisher)
         self.started_at = broker.timers.now

@@ -1,18 +1,14 @@
 from libc.stdint cimport uint8_t
 
-from hubbub.broker.dispatch cimport Dispatcher, Outcome
+from hubbub.broker.dispatch cimport Outcome, Publisher
 from hubbub.broker.outbox cimport Outbox
-from hubbub.broker.routes cimport NameCache
-from hubbub.broker.run cimport Burst, Run
+from hubbub.broker.run cimport Run
 from hubbub.broker.stream cimport StreamSession
 from hubbub.protocols.redis.parser cimport RequestParser
 from hubbub.protocols.redis.replies cimport Replies
 
 
-cdef class Publisher:
-    cdef readonly Dispatcher dispatcher
-    cdef readonly NameCache names
-    cdef Burst burst
+cdef class RedisPublisher(Publisher):
     cdef object error_line
     cdef public long long publishes
     cdef public long long input_bytes
@@ -22,7 +18,7 @@ cdef class PublishingSession(StreamSession):
     cdef readonly Outbox outbox
     cdef readonly Replies replies
     cdef readonly RequestParser parser
-    cdef Publisher _publisher
+    cdef RedisPublisher _publisher
     cdef public bint closing
     cdef public str principal
     cdef public bint published_last

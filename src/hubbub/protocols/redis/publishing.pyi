@@ -2,16 +2,14 @@ from collections.abc import Callable
 from typing import Any
 
 from hubbub.broker.broker import Broker
+from hubbub.broker.dispatch import Publisher
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.stream import StreamSession
 from hubbub.protocols.redis.parser import RequestParser
 from hubbub.protocols.redis.replies import Replies
 
-class Publisher:
-    """What the sessions of a listener publish with, one after the other.
-
-    ``mapping`` has ``address_of``; ``error_line`` turns an error into the text of a reply.
-    """
+class RedisPublisher(Publisher):
+    """A publisher that counts, and answers; ``error_line`` turns an error into the text of a reply."""
 
     publishes: int
     """Publishes carried out, on all connections."""
@@ -44,7 +42,7 @@ class PublishingSession(StreamSession):
     def replies(self) -> Replies: ...
     @property
     def parser(self) -> RequestParser: ...
-    def __init__(self, publisher: Publisher, outbox: Outbox, replies: Replies) -> None: ...
+    def __init__(self, publisher: RedisPublisher, outbox: Outbox, replies: Replies) -> None: ...
     def execute(self, request: list[bytes]) -> None:
         """Run any other request, and say in ``burst_limit`` and ``closing`` what that changed."""
     def give_up(self, failure: str) -> None:

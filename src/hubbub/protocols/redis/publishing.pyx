@@ -4,7 +4,7 @@
 from libc.string cimport memcmp
 
 from hubbub.broker.writing cimport put_number
-from hubbub.broker.run cimport Origin, View
+from hubbub.broker.run cimport Burst, Origin, View
 from hubbub.broker.stream cimport HEADROOM
 
 from hubbub.model.errors import InvalidAddressError
@@ -24,12 +24,10 @@ cdef const char* UPPER = b"PUBLISH"
 cdef const char* LOWER = b"publish"
 
 
-cdef class Publisher:
+cdef class RedisPublisher(Publisher):
 
     def __init__(self, broker, mapping, error_line):
-        self.dispatcher = broker.dispatcher
-        self.names = NameCache(broker.routes, mapping)
-        self.burst = Burst(Origin())
+        super().__init__(broker, mapping, Origin())
         self.error_line = error_line
 
 
@@ -60,7 +58,7 @@ cdef inline Py_ssize_t bulk(const uint8_t* data, Py_ssize_t size, Py_ssize_t* at
 
 cdef class PublishingSession(StreamSession):
 
-    def __init__(self, Publisher publisher not None, Outbox outbox not None,
+    def __init__(self, RedisPublisher publisher not None, Outbox outbox not None,
                  Replies replies not None):
         self._publisher = publisher
         self.outbox = outbox

@@ -6,13 +6,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hubbub.protocols.redis.publishing import Publisher
+    from hubbub.protocols.redis.publishing import RedisPublisher
 
 
 class Stats:
     """Counters of a listener, zeroed by ``CONFIG RESETSTAT``."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: RedisPublisher) -> None:
         self._publisher = publisher  # counts by itself what it does
         self.reset()
 
