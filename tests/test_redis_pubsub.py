@@ -236,3 +236,10 @@ def test_a_pattern_is_rendered_once_for_all_who_follow_it(listener):
     first, *others = [client.outbox.take() for client in clients]
     assert first[0].startswith(b"*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$3\r\nabc\r\n$10000\r\n")
     assert all(frames[0] is first[0] for frames in others)
+
+
+def test_a_sharded_message_is_rendered_once_for_all_who_get_it(listener):
+    clients = [subscriber(listener, ("SSUBSCRIBE", "a")) for _ in range(3)]
+    assert Connection(listener).ask(request("SPUBLISH", "a", "x" * 10_000)) == b":3\r\n"
+    first, *others = [client.outbox.take() for client in clients]
+    assert all(frames[0] is first[0] for frames in others)

@@ -35,6 +35,8 @@ class Dispatcher:
         """Publish one message. Raises as ``Broker.publish``."""
     def publish_burst(self, burst: Burst, principal: str) -> Outcome:
         """Publish a burst; nothing of it is looked at after returning."""
+    def deliver(self, observers: tuple[Any, ...], message: Message) -> None:
+        """Hand a message to these observers, whose right to it the caller has seen to."""
     def pass_on(self, route: Route, batch: bytes) -> Outcome:
         """Publish to everyone else the records of a batch that a topic has just stored.
 

@@ -3,7 +3,7 @@
 
 from hubbub.broker.records cimport RecordOrigin, fill
 from hubbub.broker.routes cimport Route
-from hubbub.broker.run cimport Origin, run_of
+from hubbub.broker.run cimport Origin, run_of, unrouted
 from hubbub.broker.sharing cimport Turns, hand_over
 from hubbub.broker.storing cimport store
 
@@ -61,6 +61,9 @@ cdef class Dispatcher:
 
     def pass_on_message(self, Route route not None, message, holder):
         return self._settle(run_of(route, message), holder, {}, [])
+
+    def deliver(self, tuple observers not None, message):
+        give(observers, run_of(unrouted(message.address), message))
 
     cdef int64_t wall_ms(self) except -1:
         """The moment of this turn, as Unix time in milliseconds."""

@@ -86,3 +86,4 @@ cdef class RunObserver:
 
 
 cdef Run run_of(Route route, object message)
+cdef Route unrouted(str address)

@@ -195,9 +195,14 @@ cdef class RunObserver:
         raise TypeError("an observer takes messages in")
 
     def observe(self, message):
-        cdef Route route = Route.__new__(Route)
-        route.address = message.address
-        self.take(run_of(route, message))
+        self.take(run_of(unrouted(message.address), message))
+
+
+cdef Route unrouted(str address):
+    """A route that leads nowhere, for a message whose observers are known otherwise."""
+    cdef Route route = Route.__new__(Route)
+    route.address = address
+    return route
 
 
 cdef class _Given(Origin):

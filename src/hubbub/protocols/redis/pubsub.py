@@ -42,13 +42,14 @@ def spublish(session: RedisSession, request: list[bytes]) -> int:
     message = message_of(request[1], request[2], broker.timers.wall_ms)
     if not broker.may(session.client.principal, "publish", message.address):
         raise DeniedError(f"this user may not publish to {message.address}")
-    delivered = 0
-    for observer in session.listener.shards.observers(request[1]):
-        # As in the broker: decided again for whoever gets the message.
-        if broker.may(observer.subscriber.principal, "receive", message.address):
-            observer.observe(message)
-            delivered += 1
-    return delivered
+    # As in the broker: decided again for whoever gets the message.
+    allowed = tuple(
+        observer
+        for observer in session.listener.shards.observers(request[1])
+        if broker.may(observer.subscriber.principal, "receive", message.address)
+    )
+    broker.dispatcher.deliver(allowed, message)
+    return len(allowed)
 
 
 def subscribe(session: RedisSession, request: list[bytes]) -> Any:
