@@ -132,8 +132,10 @@ def try_kafka(rng, stream):
 
 def try_batch(_rng, stream):
     try:
+        at = 0
         for info in batch.scan(stream):
-            batch.check_records(stream[: info.size], info)
+            batch.check_records(stream[at : at + info.size], info)
+            at += info.size
         batch.decode(stream)
     except HubbubError:
         pass

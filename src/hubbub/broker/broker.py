@@ -20,6 +20,7 @@ from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog
 from hubbub.broker.subscriptions import Subscriptions
 from hubbub.broker.topics import Catalogue
+from hubbub.log.batch import stamp
 from hubbub.model.errors import DeniedError, HubbubError
 
 if TYPE_CHECKING:
@@ -114,7 +115,10 @@ class Broker:
         )
         if appended.duplicate:
             return Publication(0, (stored,))
-        return self._pass_on(topic, partition, bytes(batch), stored)
+        whole = bytes(batch)
+        if appended.append_time_ms >= 0:  # which is what others see, too
+            whole = stamp(whole, appended.base_offset, append_time_ms=appended.append_time_ms)
+        return self._pass_on(topic, partition, whole, stored)
 
     def topic_for(self, address: Address) -> Topic:
         """The topic of that name, made if need be; raises as ``Catalogue.create``."""
@@ -166,8 +170,8 @@ class Broker:
             if not route.observers and len(route.topics) == 1:
                 return Publication(0, (stored,))
             outcomes = [self.dispatcher.pass_on(route, batch)]
-        elsewhere = [place for outcome in outcomes for place in outcome.stored]
-        failure = next((each.failure for each in outcomes if each.failure is not None), None)
+        elsewhere = [place for places, _ in outcomes for place in places]
+        failure = next((failure for _, failure in outcomes if failure is not None), None)
         return Publication(0, (stored, *elsewhere), failure)
 
     def _publish_dead_letter(

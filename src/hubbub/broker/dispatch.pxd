@@ -6,7 +6,7 @@ from hubbub.broker.run cimport Burst, Run
 
 cdef class Outcome:
     cdef readonly list stored
-    cdef readonly object failure
+    cdef readonly dict failed
     cdef readonly dict refused
     cdef list _delivered
 

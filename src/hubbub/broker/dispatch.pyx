@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """The hot path of every publish: authorise, store, then hand over to the observers, run by run."""
 
-from hubbub.broker.records cimport RecordOrigin, fill
+from hubbub.broker.records cimport RecordOrigin, RecordReader
 from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Origin, run_of, unrouted
 from hubbub.broker.sharing cimport Turns, hand_over
@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 cdef class Outcome:
 
-    def publication(self, observers=0):
-        return Publication(observers, tuple(self.stored), self.failure)
+    def publication(self, observers=0, failure=None):
+        return Publication(observers, tuple(self.stored), failure)
 
     cdef bint is_mixed(self) noexcept:
         """Whether messages to one address may have gone to different observers."""
@@ -47,20 +47,25 @@ cdef class Dispatcher:
         cdef Outcome outcome = self.publish_run(run, principal)
         if outcome.refused:
             raise outcome.refused[0]
-        return outcome.publication(outcome.delivered(run, 0))
+        return outcome.publication(outcome.delivered(run, 0), outcome.failed.get(0))
 
     def publish_burst(self, Burst burst not None, str principal):
         return self.publish_run(burst.run(0, burst.count), principal)
 
     def pass_on(self, Route route not None, bytes batch not None):
         cdef Burst burst = Burst(RecordOrigin())
-        cdef object keeps = fill(burst, route, batch)
-        outcome = self._settle(burst.run(0, burst.count), route.topics[0], {}, [])
-        del keeps  # the decompressed records, which the views point into
-        return outcome
+        cdef RecordReader reader = RecordReader(batch)
+        cdef list stored = []
+        cdef Outcome outcome
+        failure = None
+        while reader.fill(burst, route):
+            outcome = self._settle(burst.run(0, burst.count), route.topics[0], {}, stored)
+            failure = next(iter(outcome.failed.values()), failure)
+        return stored, failure
 
     def pass_on_message(self, Route route not None, message, holder):
-        return self._settle(run_of(route, message), holder, {}, [])
+        cdef Outcome outcome = self._settle(run_of(route, message), holder, {}, [])
+        return outcome.stored, outcome.failed.get(0)
 
     def deliver(self, tuple observers not None, message):
         give(observers, run_of(unrouted(message.address), message))
@@ -83,8 +88,9 @@ cdef class Dispatcher:
     cdef Outcome _settle(self, Run run, object holder, dict refused, list stored):
         """Store what is not refused, unless ``holder`` has it already, and then hand it over."""
         cdef Outcome outcome = Outcome.__new__(Outcome)
+        outcome.failed = {}
         if run.special:
-            outcome.failure = store(run, holder, self._timers.wall_ms, stored, refused)
+            store(run, holder, self._timers.wall_ms, stored, refused, outcome.failed)
         outcome.refused = refused
         outcome.stored = stored
         if self._open:

@@ -24,4 +24,7 @@ class Observer(Protocol):
         """Who gets the messages."""
 
     def observe(self, message: Message) -> None:
-        """Take a message in; what goes wrong here is the observer's own affair, so never raises."""
+        """Take a message in; what goes wrong here is the observer's own affair, so never raises.
+
+        What was published in the same moment may still come after it has unsubscribed.
+        """

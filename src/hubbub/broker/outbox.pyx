@@ -61,20 +61,19 @@ cdef class Outbox:
             self._keep_begun()
             self.add(self.farewell)
             self.closing = True
-            self.announce()
+            self.wake()
 
     def abort(self):
         if not self.aborted:
             self.aborted = True
             self._offset = 0
             self._keep_begun()
-            self._announced = False
-            self.announce()
+            self.wake()
 
     def close(self):
         if not self.closing:
             self.closing = True
-            self.announce()
+            self.wake()  # also where what was written waits for the socket
 
     def take(self):
         self.seal()
@@ -135,11 +134,12 @@ cdef class Outbox:
     cdef int seal(self) except -1:
         """Make the tail a chunk; what is written next begins another."""
         cdef PyObject* tail
-        cdef Py_ssize_t used
+        cdef Py_ssize_t used, room
         if self._tail is None:
             return 0
-        used = PyBytes_GET_SIZE(self._tail) - self._room
-        if self._room:
+        room, self._room = self._room, 0
+        used = PyBytes_GET_SIZE(self._tail) - room
+        if room:
             # The resized object takes over the only reference there is.
             tail = <PyObject*>self._tail
             _incref(tail)
@@ -150,7 +150,6 @@ cdef class Outbox:
         else:
             self._chunks.append(self._tail)
             self._tail = None
-        self._room = 0
         return 0
 
     cdef int gather(self, iovec* out, int room):

@@ -2,7 +2,7 @@
 """The records of a stored batch as a burst, so that others get what Kafka produces uncopied."""
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t
 
 from hubbub.broker.run cimport View, key_of, value_of
 from hubbub.log.batch cimport Record, headers_of, read_record, records_of
@@ -16,6 +16,11 @@ from hubbub.log.records import message_of
 from hubbub.model.errors import CorruptBatchError
 
 
+cdef enum:
+    # As with other publishes: a rendering of them fits a processor's cache.
+    MOST_IN_BURST = 2048
+
+
 cdef class RecordOrigin(Origin):
     """Headers stand in a view as they do in a record."""
 
@@ -27,31 +32,43 @@ cdef class RecordOrigin(Origin):
                           value_of(view), headers)
 
 
-cdef object fill(Burst burst, Route route, bytes batch):
-    """Put the records of one checked batch into the burst; what they point into, for the caller.
+cdef class RecordReader:
+    """The records of one batch that was checked, a burst at a time.
 
-    Raises: CorruptBatchError, where it was not checked.
+    However many they are: compression lets a batch of a megabyte hold a million.
     """
-    cdef const uint8_t* start = <const uint8_t*>PyBytes_AS_STRING(batch)
-    cdef bytes inside = records_of(start, MAX_DECOMPRESSED_BYTES)
-    cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(inside)
-    cdef const uint8_t* end = at + len(inside)
-    cdef int64_t base_timestamp = <int64_t>load64(start + AT_BASE_TIMESTAMP)
-    cdef int64_t max_timestamp = <int64_t>load64(start + AT_MAX_TIMESTAMP)
-    cdef bint append_time = start[AT_ATTRIBUTES + 1] & APPEND_TIME_BIT
-    cdef const char* fault
-    cdef Record record
-    cdef View* view
-    burst.begin(None, max_timestamp)
-    for _ in range(<int32_t>load32(start + AT_RECORD_COUNT)):
-        fault = read_record(&at, end, &record)
-        if fault != NULL:
-            raise CorruptBatchError(fault.decode())
-        view = burst.add(route)
-        view.timestamp_ms = (
-            max_timestamp if append_time else plus(base_timestamp, record.timestamp_delta))
-        view.key, view.key_size = record.key, record.key_size
-        view.value, view.value_size = record.value, record.value_size
-        view.headers = record.headers
-        view.headers_size = at - record.headers
-    return inside
+
+    def __init__(self, bytes batch not None):
+        cdef const uint8_t* start = <const uint8_t*>PyBytes_AS_STRING(batch)
+        self._inside = records_of(start, MAX_DECOMPRESSED_BYTES)
+        self._at = <const uint8_t*>PyBytes_AS_STRING(self._inside)
+        self._end = self._at + len(self._inside)
+        self._left = <int32_t>load32(start + AT_RECORD_COUNT)
+        self._base_timestamp = <int64_t>load64(start + AT_BASE_TIMESTAMP)
+        self._max_timestamp = <int64_t>load64(start + AT_MAX_TIMESTAMP)
+        self._append_time = start[AT_ATTRIBUTES + 1] & APPEND_TIME_BIT
+
+    cdef bint fill(self, Burst burst, Route route) except -1:
+        """Put the next records into the burst, emptied before; whether there were any.
+
+        They are borrowed from the reader. Raises: CorruptBatchError, where it was not checked.
+        """
+        cdef const char* fault
+        cdef const uint8_t* at = self._at
+        cdef Record record
+        cdef View* view
+        burst.begin(None, self._max_timestamp)
+        while self._left and burst.count < MOST_IN_BURST:
+            fault = read_record(&at, self._end, &record)
+            if fault != NULL:
+                raise CorruptBatchError(fault.decode())
+            view = burst.add(route)
+            if not self._append_time:
+                view.timestamp_ms = plus(self._base_timestamp, record.timestamp_delta)
+            view.key, view.key_size = record.key, record.key_size
+            view.value, view.value_size = record.value, record.value_size
+            view.headers = record.headers
+            view.headers_size = at - record.headers
+            self._left -= 1
+        self._at = at
+        return burst.count > 0

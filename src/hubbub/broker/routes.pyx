@@ -68,9 +68,9 @@ cdef class Routes:
         found = self._routes.get(address)
         if found is not None:
             return <Route>found
-        route = self._make(address)
         if len(self._routes) >= MAX_CACHED_ROUTES:
             self._forget()
+        route = self._make(address)
         if len(address) <= MAX_CACHED_LENGTH:
             self._routes[address] = route
         return route
@@ -99,6 +99,8 @@ cdef class Routes:
             route = self._routes.pop(pattern.address, None)
             if route is not None:
                 (<Route>route)._stale = True
+                # Nobody shall be remembered for having been among them.
+                self._sets.pop((<Route>route).observers, None)
             elif len(pattern.address) > MAX_CACHED_LENGTH:
                 self._forget()  # nobody knows here who holds its route
         else:
@@ -113,9 +115,12 @@ cdef class Routes:
 
 cdef bint has_overlap(tuple observers) except -1:
     """Whether one connection would get a message through more than one of its subscriptions."""
-    cdef list outboxes = [
-        outbox for outbox in [getattr(observer, "outbox", None) for observer in observers]
-        if outbox is not None]
+    cdef list outboxes = []
+    for observer in observers:
+        for member in getattr(observer, "members", (observer,)):
+            outbox = getattr(member, "outbox", None)
+            if outbox is not None:
+                outboxes.append(outbox)
     return len(set(outboxes)) < len(outboxes)
 
 

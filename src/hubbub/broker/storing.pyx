@@ -8,6 +8,8 @@ message is taken. What others refuse by their settings is their own affair.
 from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport View, is_plain
 from hubbub.log.builder cimport BatchBuilder
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport uint8_t
 
 import logging
 
@@ -53,37 +55,53 @@ cdef class Storing:
     cdef int put(self, Py_ssize_t index, object topic) except -1:
         """Store the message at ``index`` in the topic, now or with those that follow."""
         cdef View* view = &self._run.views[index]
-        cdef _Batch batch
-        if view.key_size < 0 and topic.settings.compact:
+        cdef const uint8_t* key = view.key
+        cdef Py_ssize_t key_size = view.key_size
+        cdef bytes raw
+        message = None
+        if not is_plain(view):
+            message = self._run.origin.message(view)
+            raw = message.key
+            key = NULL if raw is None else <const uint8_t*>PyBytes_AS_STRING(raw)
+            key_size = -1 if raw is None else len(raw)
+        if key_size < 0 and topic.settings.compact:
             self.refused[index] = MissingKeyError("a record of a compacted topic has a key")
             return 0
         partition = topic.partitions[(<Route>view.route).partition(
-            view.key, view.key_size, len(topic.partitions))]
-        found = self._open.get(partition)
-        if is_plain(view):
-            headers = (NO_HEADERS if (<Route>view.route).address == topic.name
-                       else (<Route>view.route).spelled(ADDRESS))
-            if found is not None:
-                batch = <_Batch>found
-                if (batch.builder.size + record_room(view.key_size, view.value_size) + len(headers)
-                        > topic.settings.max_message_bytes):
-                    self._append(batch)
-                    found = None
-            batch = (<_Batch>found if found is not None
-                     else <_Batch>self._begin(partition, view.timestamp_ms))
-            batch.indexes.append(index)
-            batch.builder.add(view.timestamp_ms, view.key, view.key_size, view.value,
-                              view.value_size, headers)
+            key, key_size, len(topic.partitions))]
+        if message is None:
+            self._put_plain(index, topic, partition)
         else:
-            # One with headers goes alone: its size is only known once it is encoded.
-            if found is not None:
-                self._append(found)
-            batch = <_Batch>self._begin(partition, view.timestamp_ms)
-            batch.indexes.append(index)
-            message = self._run.origin.message(view)
-            batch.builder.add_parts(*parts_of(message, topic.name))
-            self._append(batch)
+            self._put_message(index, topic, partition, message)
         return 0
+
+    cdef int _put_plain(self, Py_ssize_t index, object topic, object partition) except -1:
+        cdef View* view = &self._run.views[index]
+        cdef Route route = <Route>view.route
+        cdef bytes headers = NO_HEADERS if route.address == topic.name else route.spelled(ADDRESS)
+        cdef _Batch batch
+        found = self._open.get(partition)
+        if found is not None:
+            room = record_room(view.key_size, view.value_size) + len(headers)
+            if (<_Batch>found).builder.size + room > topic.settings.max_message_bytes:
+                self._append(found)
+                found = None
+        batch = <_Batch>(self._begin(partition, view.timestamp_ms) if found is None else found)
+        batch.indexes.append(index)
+        return batch.builder.add(
+            view.timestamp_ms, view.key, view.key_size, view.value, view.value_size, headers)
+
+    cdef int _put_message(self, Py_ssize_t index, object topic, object partition,
+                          object message) except -1:
+        """One with headers goes alone: its size is only known once it is encoded."""
+        cdef _Batch batch
+        found = self._open.get(partition)
+        if found is not None:
+            self._append(found)
+        batch = <_Batch>self._begin(partition, message.timestamp_ms)
+        batch.indexes.append(index)
+        batch.builder.add_parts(*parts_of(message, topic.name))
+        return self._append(batch)
 
     cdef int close(self) except -1:
         """Append what is left."""
@@ -115,11 +133,12 @@ cdef class Storing:
         return 0
 
 
-cdef object store(Run run, object holder, int64_t now_ms, list stored, dict refused):
+cdef int store(Run run, object holder, int64_t now_ms, list stored, dict refused,
+               dict failed) except -1:
     """Store what is not refused yet, unless ``holder`` has it, and in all further topics.
 
-    Whom its home refuses is added to ``refused``; what is returned is the failure of a disk in
-    a further topic, which the publisher is told of.
+    Whom its home refuses is added to ``refused``, and to ``failed`` what a further topic's disk did
+    not take, of which the publisher is told.
     """
     cdef Py_ssize_t index
     cdef bint several = False
@@ -130,16 +149,17 @@ cdef object store(Run run, object holder, int64_t now_ms, list stored, dict refu
     if not several:
         if holder is None:
             store_at_home(run, 0, run.count, now_ms, stored, refused)
-        return None
+        return 0
     # A topic may be the home of one message and hold another after its home does: only one by one
     # are they in it in the order in which they were published.
-    failure = None
     for index in range(run.count):
         if holder is None:
             store_at_home(run, index, index + 1, now_ms, stored, refused)
         if index not in refused:
-            failure = store_elsewhere(run, index, holder, now_ms, stored) or failure
-    return failure
+            failure = store_elsewhere(run, index, holder, now_ms, stored)
+            if failure is not None:
+                failed[index] = failure
+    return 0
 
 
 cdef int store_at_home(Run run, Py_ssize_t first, Py_ssize_t end, int64_t now_ms, list stored,

@@ -1,5 +1,10 @@
+from hubbub.broker.outbox import Outbox
+
 class StreamSession:
     """The base of native sessions: what arrives, cut anywhere, as whole stretches to parse."""
+
+    @property
+    def outbox(self) -> Outbox: ...
 
     active_at: float
     """When bytes came last, in the moments of ``Timers``; subclasses see to it."""
@@ -14,5 +19,3 @@ class StreamSession:
         """What was received of requests that are not whole yet."""
     def receive(self, data: bytes) -> None:
         """See ``hubbub.broker.session.Session``."""
-    def drop_unparsed(self) -> None:
-        """Forget what was received and not parsed."""

@@ -23,9 +23,6 @@ cdef class StreamSession:
         # Without headroom the bytes are only read.
         self.take_in(<uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), False)
 
-    def drop_unparsed(self):
-        self._kept = None
-
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Act on what is whole of ``data``, which begins where the last call ended; its size."""
         raise TypeError("a session says what its bytes mean")
@@ -33,6 +30,11 @@ cdef class StreamSession:
     cdef bint is_paused(self) except -1:
         """As ``paused``, which native subclasses need not look up."""
         return False
+
+    cdef int end_of_input(self) except -1:
+        """Nothing more will come: close when all that is to be said is said."""
+        self.outbox.close()
+        return 0
 
     cdef int take_in(self, uint8_t* data, Py_ssize_t size, bint headroom) except -1:
         """As ``receive``; ``headroom``: the bytes in front of ``data`` may be written to."""

@@ -19,6 +19,7 @@ cdef class _Node:
     cdef dict children
     cdef dict values        # value -> the order in which it came
     cdef uint64_t reached   # the step of a match that was here last
+    cdef uint64_t found     # the match that has its values already
 
     def __init__(self, bint absorbs=False):
         self.absorbs = absorbs
@@ -29,6 +30,7 @@ cdef class _Node:
 cdef class Trie:
     cdef _Node _root
     cdef uint64_t _step
+    cdef uint64_t _matches
 
     def __init__(self):
         self._root = _Node()
@@ -72,6 +74,7 @@ cdef class Trie:
         cdef bint literal_only = is_internal(address)
         cdef _Node node
         self._step += 1
+        self._matches += 1
         if literal_only:
             front.append(self._root)
         else:
@@ -86,7 +89,7 @@ cdef class Trie:
                 if not node.children:
                     continue
                 if not literal_only:
-                    collect(found, node.children.get(_MANY))
+                    collect(found, node.children.get(_MANY), self._matches)
                     self._reach(following, node.children.get(_ONE))
                 # A wildcard character in an address is a letter.
                 if part != _ONE and part != _ANY and part != _MANY:
@@ -96,7 +99,7 @@ cdef class Trie:
             if not front:
                 break
         for each in front:
-            collect(found, each)
+            collect(found, each, self._matches)
         return found
 
     cdef int _reach(self, list front, object reached) except -1:
@@ -112,9 +115,13 @@ cdef class Trie:
         return 0
 
 
-cdef int collect(list found, object holder) except -1:
-    """Add what the node holds, if there is one."""
+cdef int collect(list found, object holder, uint64_t match) except -1:
+    """Add what the node holds, if there is one, and once however often a match comes by."""
+    cdef _Node node
     if holder is not None:
-        for value, order in (<_Node>holder).values.items():
-            found.append((order, value))
+        node = <_Node>holder
+        if node.found != match:
+            node.found = match
+            for value, order in node.values.items():
+                found.append((order, value))
     return 0

@@ -285,7 +285,8 @@ def check_records(const uint8_t[::1] batch not None, BatchInfo info not None,
     cdef const char* fault = NULL
     cdef bint keyless = False
     cdef int32_t index
-    if info.size != batch.shape[0] or info.size < AT_RECORDS:
+    if (info.size != batch.shape[0] or info.size < AT_RECORDS
+            or batch_size(&batch[0]) != info.size):
         raise corrupt("the header belongs to another batch", 0)
     if info.record_count == 0 or info.last_offset_delta != info.record_count - 1:
         raise corrupt("the last offset delta does not fit the record count", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hubbub.model.faults import contain
@@ -49,6 +50,7 @@ class PartitionSync:
             self.failure = error
             return
         self._store_start()
+        self._store_indexes()
         self.failure = None
 
     def finish(self) -> None:
@@ -65,16 +67,18 @@ class PartitionSync:
             except OSError as error:
                 self.start_failure = error
 
-    def note(self) -> None:
-        """Write what makes recovery quicker and surer, and what it can do without."""
-        if self.failure is not None:
-            return
-        try:
-            self._directory.write_synced(self.reached)
+    def _store_indexes(self) -> None:
+        """Write those of segments that have just been rolled: compaction relies on them."""
+        with suppress(OSError):  # a start without them is slower
             for base_offset, index in self._indexes.items():
                 self._directory.write_index(base_offset, index)
-        except OSError:
+
+    def note(self) -> None:
+        """Write what makes recovery surer, and what it can do without."""
+        if self.failure is not None:
             return
+        with suppress(OSError):
+            self._directory.write_synced(self.reached)
 
 
 class DiskSync:

@@ -47,6 +47,8 @@ cdef enum:
 
 # How long a peer that was cut off for not reading has to come and read why.
 cdef double FAREWELL_SECONDS = 2.0
+# How long any other peer has to take in what is left for it when its connection is being closed.
+cdef double CLOSING_SECONDS = 30.0
 
 
 cdef class Connection:
@@ -72,11 +74,10 @@ cdef class Connection:
         self._turn.enter()
         try:
             self._session = self._listener.session(peer, self._outbox)
+            self._read(True)
         except Exception:
             logger.exception("%s: no session for %s", self._listener.name, peer.remote)
             self._outbox.abort()
-            return
-        self._read(True)
         self._outbox_ready()
 
     def flush(self):
@@ -88,11 +89,13 @@ cdef class Connection:
             return 0
         if self._outbox.overflowed and self._deadline is None:
             logger.warning("%s: slow consumer disconnected", self._listener.name)
-            self._deadline = self._turn.timers.after(FAREWELL_SECONDS, self._outbox.abort)
+            self._end_within(FAREWELL_SECONDS)
         if self._outbox.aborted:
             return self._end()
         if not self._writing:
             self._send()
+        if self._outbox.closing and self._socket >= 0 and self._deadline is None:
+            self._end_within(CLOSING_SECONDS)
         return self._look()
 
     def close(self):
@@ -117,10 +120,19 @@ cdef class Connection:
                 self._feed(size)
                 self._look()
         elif size == 0:
-            self._outbox.close()  # what is written already may still be read
+            self._end_of_input()
             self._look()
         elif errno != EAGAIN and errno != EINTR:
             self._end()
+        return 0
+
+    cdef int _end_of_input(self) except -1:
+        """The peer says no more; what it is still to hear may be."""
+        if isinstance(self._session, StreamSession):
+            (<StreamSession>self._session).end_of_input()
+        else:
+            self._outbox.close()
+        self._heard_all = True
         return 0
 
     cdef int _feed(self, Py_ssize_t size) except -1:
@@ -148,7 +160,7 @@ cdef class Connection:
         if self._socket < 0 or self._session is None:
             return 0
         may_read = not (
-            self._is_paused() or self._outbox.closing
+            self._is_paused() or self._outbox.closing or self._heard_all
             or (self._writing and self._outbox.size > UNREAD_MOST))
         if may_read == self._reading:
             return 0
@@ -184,6 +196,10 @@ cdef class Connection:
         self._writing = False
         self._loop.remove_writer(self._socket)
         self.flush()
+
+    cdef int _end_within(self, double seconds) except -1:
+        self._deadline = self._turn.timers.after(seconds, self._outbox.abort)
+        return 0
 
     cdef int _send(self) except -1:
         """Write until the socket takes no more or all is sent."""

@@ -12,6 +12,9 @@ from hubbub.protocols.nats import mapping
 
 cdef object MAPPING = mapping
 
+cdef enum:
+    NOTHING = -2    # a size that no value has, not even that of none
+
 cdef class NatsOrigin(Origin):
 
     cdef object message(self, const View* view):
@@ -36,7 +39,7 @@ cdef class MsgStyle(Style):
         cdef Extra extra
         # A head is written again only where it differs from the one before.
         cdef const uint8_t* head = NULL
-        cdef Py_ssize_t head_size = 0, headed = -1
+        cdef Py_ssize_t head_size = 0, headed = NOTHING
         for index in range(run.count):
             view = &run.views[index]
             if view.route != last:
@@ -59,7 +62,7 @@ cdef class MsgStyle(Style):
                 head = at
                 at = self._put_head(at, subject, &extra, max(view.value_size, 0))
                 head_size = at - head
-                headed = view.value_size if is_bare(view) else -1
+                headed = view.value_size if is_bare(view) else NOTHING
                 at = put(at, extra.headers, extra.headers_size)
             if view.value_size > 0:  # NATS has no null message
                 at = put(at, view.value, view.value_size)

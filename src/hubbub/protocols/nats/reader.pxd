@@ -1,7 +1,6 @@
 from libc.stdint cimport uint8_t
 
 from hubbub.broker.dispatch cimport Publisher
-from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Run
 from hubbub.broker.stream cimport StreamSession
@@ -18,7 +17,6 @@ cdef struct Line:
 
 
 cdef class NatsReader(StreamSession):
-    cdef readonly Outbox outbox
     cdef Publisher _publisher
     cdef readonly bint closed
     cdef public bint verbose

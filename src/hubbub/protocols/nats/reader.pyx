@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memchr, memcmp
 
 from hubbub.broker.dispatch cimport Outcome
+from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.run cimport Burst, View
 from hubbub.broker.sharing cimport room_of
 
@@ -193,6 +194,8 @@ cdef class NatsReader(StreamSession):
                 return self._fail(None)
             return self._pub(data, size, end + 1, &line, first == c"H")
         self._publish()
+        if self.closed:  # by what it published to itself
+            return CLOSED
         if first == c"C":
             self.connect(data[at:end].strip(b" \t\r"))
             self.quick = self.trusted and not self.verbose and not self.pedantic

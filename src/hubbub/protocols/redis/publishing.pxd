@@ -1,7 +1,6 @@
 from libc.stdint cimport uint8_t
 
 from hubbub.broker.dispatch cimport Outcome, Publisher
-from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.run cimport Run
 from hubbub.broker.stream cimport StreamSession
 from hubbub.protocols.redis.parser cimport RequestParser
@@ -15,7 +14,6 @@ cdef class RedisPublisher(Publisher):
 
 
 cdef class PublishingSession(StreamSession):
-    cdef readonly Outbox outbox
     cdef readonly Replies replies
     cdef readonly RequestParser parser
     cdef RedisPublisher _publisher

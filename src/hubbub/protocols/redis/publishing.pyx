@@ -4,6 +4,7 @@
 from libc.string cimport memcmp
 
 from hubbub.broker.writing cimport put_number
+from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.run cimport Burst, Origin, View
 from hubbub.broker.stream cimport HEADROOM
 
@@ -69,6 +70,11 @@ cdef class PublishingSession(StreamSession):
     cdef bint is_paused(self) except -1:
         """Whether so many replies wait for the disk that more requests should not be read."""
         return self.replies.is_full()
+
+    cdef int end_of_input(self) except -1:
+        self.closing = True
+        self.replies.close()
+        return 0
 
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t at = 0, used, most
@@ -161,7 +167,7 @@ cdef class PublishingSession(StreamSession):
         return 0
 
     cdef int _answer(self, Run run, Outcome outcome) except -1:
-        if outcome.refused:
+        if outcome.refused or outcome.failed:
             self._answer_each(run, outcome)
             return 0
         counts = counted(run, outcome)
@@ -178,7 +184,7 @@ cdef class PublishingSession(StreamSession):
         """Some were refused: each reply for itself, those of what is stored when it is durable."""
         publication = outcome.publication()
         for index in range(run.count):
-            error = outcome.refused.get(index)
+            error = outcome.refused.get(index) or outcome.failed.get(index)
             if error is not None:
                 self.replies.fail(self._publisher.error_line(error))
                 continue

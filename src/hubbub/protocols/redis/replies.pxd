@@ -7,6 +7,7 @@ cdef class Slot:
     cdef Replies _replies
     cdef readonly bytes chunk
     cdef bint _is_push
+    cdef bint _is_unheard   # nobody wants the reply
     cdef Py_ssize_t _answers
 
 

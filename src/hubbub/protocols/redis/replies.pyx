@@ -91,7 +91,9 @@ cdef class Replies:
 
     def later(self, Py_ssize_t answers=1):
         cdef Slot slot = new_slot(self, None, answers)
-        if not self.muted:
+        if self.muted:
+            slot._is_unheard = True
+        else:
             self._wait(slot)
         return slot
 
@@ -151,6 +153,8 @@ cdef class Replies:
     cdef int _fill(self, Slot slot, bytes chunk) except -1:
         """Answer what ``later`` kept a place for, and send on all that waited only for it."""
         cdef Slot first
+        if slot._is_unheard:
+            return 0
         slot.chunk = chunk
         self._waiting_bytes += len(chunk)
         while self._waiting:

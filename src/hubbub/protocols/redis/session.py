@@ -180,4 +180,5 @@ class RedisSession(PublishingSession):
 
     def _close(self) -> None:
         self.closing = True
+        self.subscriptions.clear()
         self.replies.close()
