@@ -16,6 +16,7 @@ class HeldPartition(MemoryPartition):
         super().__init__(settings)
         self._synced = 0
         self._held = Waiting()
+        self.on_wait = lambda: None  # called when somebody begins to wait
 
     @property
     def durable_offset(self) -> int:
@@ -30,6 +31,7 @@ class HeldPartition(MemoryPartition):
             done(None)
         else:
             self._held.add(offset, done)
+            self.on_wait()
 
     def read(self, offset: int, max_bytes: int, *, at_least_one: bool = True) -> bytes:
         data = super().read(offset, max_bytes, at_least_one=at_least_one)

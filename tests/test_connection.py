@@ -9,9 +9,11 @@ import socket
 import pytest
 import uvloop
 
+from held_log import HeldLog
 from hubbub.broker.broker import Broker
 from hubbub.broker.timers import Timers
 from hubbub.log.memory import MemoryLog
+from hubbub.model.address import Address
 from hubbub.protocols.nats.listener import NatsListener
 from hubbub.protocols.redis.listener import RedisListener
 from hubbub.server.acceptor import Acceptor
@@ -243,9 +245,37 @@ def test_a_slow_consumer_that_never_comes_back_is_let_go(run):
             gone = asyncio.get_running_loop().create_future()
             listener.sessions[0].disconnected = lambda: gone.set_result(None)
             outbox.write(bytes(16 * MEBIBYTE))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.05)  # until the socket takes no more
+            outbox.write(b"what comes then is told to nobody")
+            await asyncio.sleep(0.05)
             outbox.overflow()
             await gone
             peer.close()
+
+    run(test)
+
+
+def test_a_peer_that_has_said_all_hears_what_waits_for_the_disk(run):
+    log = HeldLog()
+
+    def stored_on(timers):
+        broker = Broker(log, timers)
+        broker.create_topic(Address("stored"), 1)
+        log.sync()
+        return RedisListener(broker)
+
+    async def test():
+        waiting = asyncio.Event()
+        async with serving(stored_on) as (_, port):
+            for partition in log.partitions.values():
+                partition.on_wait = waiting.set
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(request("PUBLISH", "stored", "x"))
+            writer.write_eof()
+            await waiting.wait()
+            await asyncio.sleep(0.05)  # the end of its input is noticed meanwhile
+            log.sync()
+            assert await reader.read() == b":0\r\n"
+            writer.close()
 
     run(test)

@@ -246,3 +246,38 @@ def test_a_record_of_kafkas_cannot_say_that_it_was_published_elsewhere():
     recorder = Recorder(broker, "#")
     broker.append(topic.partitions[0], encode([(0, b"k", b"v", (("hubbub-address", b"x"),))]))
     assert [message.address for message in recorder.messages] == ["t"]
+
+
+def test_observers_are_told_the_time_that_an_append_time_topic_gives():
+    from hubbub.log.batch import encode
+
+    broker = small_broker()
+    topic = broker.create_topic(Address("t"), 1, TopicSettings(timestamp_kind="append"))
+    recorder = Recorder(broker, "t")
+    broker.append(topic.partitions[0], encode([(5, b"k", b"v", ())]))
+    assert recorder.messages[0].timestamp_ms == 1_700_000_000_000
+
+
+def test_a_batch_of_many_records_is_passed_on_piece_by_piece_and_whole():
+    from hubbub.log.batch import encode
+
+    broker = small_broker()
+    topic = broker.create_topic(Address("t"), 1, TopicSettings(max_message_bytes=10_000_000))
+    recorder = Recorder(broker, "t")
+    payloads = [b"%d" % number for number in range(10_000)]
+    broker.append(topic.partitions[0], encode([(0, None, value, ()) for value in payloads]))
+    assert recorder.values == payloads
+
+
+def test_a_disk_that_fails_a_further_topic_fails_that_message_only(monkeypatch):
+    broker = small_broker()
+    broker.create_topic(Address("t"), 1)
+    further = broker.create_topic(Address("z"), 1, TopicSettings(captures=("t",)))
+
+    def full(*_args, **_kwargs):
+        raise StorageFullError("no space left")
+
+    monkeypatch.setattr(further.partitions[0].log, "append", full)
+    outcome = publish(broker, ("live", b"1"), ("t", b"2"), ("live", b"3"))
+    assert list(outcome.failed) == [1]
+    assert not outcome.refused

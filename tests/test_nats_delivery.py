@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker_doubles import DenyList, Recorder
+from hubbub.log.batch import encode
 from hubbub.model.address import Address, parse_address
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message
@@ -622,3 +623,48 @@ def test_styles_are_let_go_with_the_last_who_uses_them(listener):
     one.session.disconnected()
     del one
     assert (b"some-sid", True) not in listener._styles
+
+
+@pytest.mark.parametrize("size", [1, 200, 4000])
+def test_a_tombstone_after_a_message_with_headers_is_a_frame_of_its_own(size):
+    """A head is written again only where it differs, and that of a tombstone does."""
+    listener = nats_listener()
+    topic = listener.broker.create_topic(Address("t"), 1)
+    client = Connection(listener, QUIET)
+    client.ask(b"SUB t 1\r\n")
+    headers = (("reply-to", b"r" * size), ("h", b"1"))
+    records = [(0, b"k", b"hello", headers), *[(0, None, None, ())] * 3, (0, None, b"", ())]
+    listener.broker.append(topic.partitions[0], encode(records))
+    heard = client.read()
+    head, _, rest = heard.partition(b"\r\n")
+    assert head.startswith(b"HMSG t 1 " + b"r" * size + b" ")
+    assert rest.endswith(b"\r\n\r\nhello\r\n" + b"MSG t 1 0\r\n\r\n" * 4)
+
+
+def test_a_key_from_a_nats_header_decides_where_a_message_is_stored():
+    listener = nats_listener()
+    broker = listener.broker
+    by_key = broker.create_topic(Address("by.key"), 8)
+    broker.create_topic(Address("compacted"), 1, TopicSettings(compact=True))
+    client = Connection(listener, QUIET)
+    for number in range(16):
+        block = b"NATS/1.0\r\nhubbub-key: k%d\r\n\r\n" % number
+        size = len(block)
+        assert client.ask(b"HPUB by.key %d %d\r\n%b\r\n" % (size, size, block)) == b""
+        assert client.ask(b"HPUB compacted %d %d\r\n%b\r\n" % (size, size, block)) == b""
+    spread = [partition.log.end_offset for partition in by_key.partitions]
+    for number in range(16):
+        broker.publish(Message(Address("by.key"), b"", key=b"k%d" % number))
+    again = [partition.log.end_offset for partition in by_key.partitions]
+    assert again == [2 * count for count in spread]
+    assert broker.topics.get(Address("compacted")).partitions[0].log.end_offset == 16
+
+
+def test_one_who_is_cut_off_by_what_it_published_itself_subscribes_to_nothing_more():
+    listener = nats_listener()
+    client = Connection(listener, QUIET)
+    client.ask(b"SUB a 1\r\n")
+    client.outbox.limit = 100
+    client.session.receive(b"PUB a 200\r\n" + b"x" * 200 + b"\r\nSUB b 2\r\n")
+    assert client.outbox.overflowed
+    assert listener.broker.routes.of(Address("b")).observers == ()

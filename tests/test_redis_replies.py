@@ -153,3 +153,14 @@ def test_a_client_that_leaves_too_many_replies_unread_is_cut_off(listener, monke
     client.outbox.take()
     client.session.receive(f"{before}\r\n".encode() + f"{echo}\r\n".encode() * 10)
     assert client.outbox.overflowed
+
+
+def test_muted_publishes_do_not_count_as_unread_answers(listener, monkeypatch):
+    monkeypatch.setattr(replies, "MAX_UNREAD_BYTES", 1000)
+    client = Connection(listener)
+    client.ask_inline("CLIENT REPLY OFF")
+    for _ in range(300):
+        client.session.receive(request("PUBLISH", "stored", "x"))
+        listener.broker.sync()
+    assert client.ask_inline("CLIENT REPLY ON", "PING") == b"+OK\r\n+PONG\r\n"
+    assert not client.closed

@@ -101,3 +101,10 @@ def test_removing_everything_leaves_nothing_behind():
         router.remove(parse_pattern(text), "x")
     assert not router._exact
     assert router._wildcards.empty
+
+
+def test_a_pattern_that_matches_in_several_ways_finds_its_value_once():
+    router: Router[str] = Router()
+    for text in ("#.>", "#.#", "q.#.>", "#.*"):
+        router.add(parse_pattern(text), text)
+    assert sorted(router.route(parse_address("q.a.b.c"))) == ["#.#", "#.*", "#.>", "q.#.>"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -132,3 +135,26 @@ def test_observers_of_one_share_count_as_one():
     broker.subscribe(parse_pattern("a.b"), Observer())
     assert len(broker.routes.of(ADDRESSES[2]).observers) == 2
     assert broker.routes.of(ADDRESSES[0]).observers == (members[2],)
+
+
+def test_a_connection_that_went_is_not_remembered_for_having_been_an_observer():
+    broker, address = small_broker(), ADDRESSES[0]
+    gone = []
+    for _ in range(50):
+        observer = Observer()
+        gone.append(weakref.ref(observer))
+        broker.subscribe(Exact(address), observer)
+        broker.routes.of(address)
+        broker.unsubscribe(Exact(address), observer)
+        del observer
+    gc.collect()
+    assert [each() for each in gone] == [None] * 50
+
+
+def test_a_route_made_when_the_cache_is_full_is_remembered_too(monkeypatch):
+    monkeypatch.setattr(routes_module, "MAX_CACHED_ROUTES", 3)
+    broker = small_broker()
+    for address in ADDRESSES[:4]:
+        route = broker.routes.of(address)
+        assert broker.routes.of(address) is route
+        assert NameCache(broker.routes, Names).of(address.encode()) is route
