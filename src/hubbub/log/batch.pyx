@@ -519,7 +519,7 @@ def encode(records not None, *, int64_t base_offset=0, int64_t producer_id=-1,
             base_timestamp = max_timestamp = timestamp
         max_timestamp = max(max_timestamp, timestamp)
         delta = index if offset_deltas is None else offset_deltas[index]
-        write_record(out, plus(timestamp, -base_timestamp), delta, key, value,
+        write_record(out, minus(timestamp, base_timestamp), delta, key, value,
                      header_fields(headers) if headers else [])
         index += 1
     write_header(out, base_offset, base_timestamp, max_timestamp, delta, index)

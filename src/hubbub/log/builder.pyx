@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport INT32_MAX
 
 from hubbub.log.batch cimport finished, header_fields, write_header, write_record
-from hubbub.log.layout cimport AT_RECORDS, plus, varint_size
+from hubbub.log.layout cimport AT_RECORDS, minus, varint_size
 
 from hubbub.model.errors import MessageTooLargeError
 
@@ -44,7 +44,7 @@ cdef class BatchBuilder:
                  const uint8_t* value, Py_ssize_t value_size, bytes headers) except -1:
         """Add a record, with what ``encode_headers`` made; a size of -1 stands for none."""
         cdef Buffer out = self._out
-        cdef int64_t later = plus(timestamp_ms, -self._timestamp)
+        cdef int64_t later = minus(timestamp_ms, self._timestamp)
         cdef Py_ssize_t length = (
             1 + varint_size(later) + varint_size(self.count)
             + varint_size(key_size) + max(key_size, 0)
@@ -65,7 +65,7 @@ cdef class BatchBuilder:
         return self._added(timestamp_ms)
 
     def add_parts(self, int64_t timestamp_ms, bytes key, bytes value, headers):
-        write_record(self._out, plus(timestamp_ms, -self._timestamp), self.count, key, value,
+        write_record(self._out, minus(timestamp_ms, self._timestamp), self.count, key, value,
                      header_fields(headers))
         self._added(timestamp_ms)
 

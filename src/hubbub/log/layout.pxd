@@ -69,6 +69,11 @@ cdef inline int64_t plus(int64_t first, int64_t second) noexcept nogil:
     return <int64_t>(<uint64_t>first + <uint64_t>second)
 
 
+cdef inline int64_t minus(int64_t first, int64_t second) noexcept nogil:
+    """The difference, wrapping likewise."""
+    return <int64_t>(<uint64_t>first - <uint64_t>second)
+
+
 cdef inline bint read_varint(const uint8_t** at, const uint8_t* end, int64_t* value) noexcept nogil:
     """Read a zigzag varint of at most 64 bits and move ``at`` behind it; false if there is none."""
     cdef const uint8_t* byte = at[0]
