@@ -64,10 +64,6 @@ class NatsSession(NatsReader):
         self._end()
         self._listener.sessions.discard(self)
 
-    def refuse(self, error: str) -> None:
-        """Close the connection with an error, before anything is read."""
-        self.close(error)
-
     # --- what the reader calls ----------------------------------------------------------------
 
     def may_publish(self, route: Route) -> bool:
