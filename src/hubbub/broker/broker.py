@@ -15,6 +15,7 @@ from hubbub.broker.groups import GroupCoordinator
 from hubbub.broker.identity import Identity
 from hubbub.broker.offsets import CommittedOffsets
 from hubbub.broker.publication import Publication, Stored
+from hubbub.broker.retained import RETAINED_SETTINGS, Retained
 from hubbub.broker.router import Router
 from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog
@@ -57,6 +58,10 @@ class Broker:
         self.routes = Routes(self.observers, self.topics)
         self.dispatcher = Dispatcher(self.routes, self.access, timers)
         state = self._internal(names.STATE).partitions[0].log
+        self.retained = Retained(
+            StateLog(self._internal(names.RETAINED, RETAINED_SETTINGS).partitions[0].log, timers),
+            timers,
+        )
         self.identity = Identity(StateLog(state, timers, b"broker"))
         self.cluster_id = self.identity.cluster_id
         self.decode = record_decoder(self.topics)
@@ -193,8 +198,8 @@ class Broker:
         except HubbubError as error:
             done(error)
 
-    def _internal(self, name: Address) -> Topic:
-        return self.topics.get(name) or self.topics.create_internal(name, 1, STATE_SETTINGS)
+    def _internal(self, name: Address, settings: TopicSettings = STATE_SETTINGS) -> Topic:
+        return self.topics.get(name) or self.topics.create_internal(name, 1, settings)
 
     def _clean(self) -> None:
         self._clean_next([part.log for topic in self.topics for part in topic.partitions])

@@ -6,6 +6,7 @@ from hubbub.model.address import Address
 
 STATE = Address("__hubbub_state")
 CONSUMER_OFFSETS = Address("__consumer_offsets")
+RETAINED = Address("__hubbub_retained")
 TRANSACTION_STATE = Address("__transaction_state")
 
 _RESERVED_PREFIX = "__hubbub"

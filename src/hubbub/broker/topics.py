@@ -57,6 +57,7 @@ class Topic:
         self.created_ms = entry.created_ms
         self.settings = entry.settings
         self.internal = is_reserved(name)
+        self.queued = False
         self.partitions: list[Partition] = []
 
     @property

@@ -26,6 +26,8 @@ RESERVED_HEADER_PREFIX = "hubbub-"
 
 ADDRESS_HEADER = RESERVED_HEADER_PREFIX + "address"  # only where it is not the topic's name
 EXPIRY_HEADER = RESERVED_HEADER_PREFIX + "expiry"  # milliseconds, in decimal
+# What a publisher's protocol wants back from a queue, in bytes of its own.
+MARK_HEADER = RESERVED_HEADER_PREFIX + "mark"
 CONTENT_TYPE_HEADER = "content-type"
 MESSAGE_ID_HEADER = "message-id"
 REPLY_TO_HEADER = "reply-to"
