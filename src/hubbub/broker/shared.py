@@ -369,7 +369,7 @@ class SharedSubscription(Leases):
         self.cursors: dict[int, Cursor] = {}
         self._decode = decode
         self._changed = changed
-        self._tails: dict[int, Tail] = {}
+        self._tails: dict[int, Tail[Record]] = {}
         self._seen: dict[int, int] = {}  # partition -> the offset after the last record taken
 
     @property
