@@ -31,25 +31,26 @@ class Feed:
     def __init__(
         self, partition: Partition, timers: Timers, offset: int, bindings: Iterable[Binding]
     ) -> None:
+        self._partition = partition
+        self._timers = timers
         self._topic = partition.topic.name
-        self._index = partition.index
         self._router: Router[Binding] = Router()
         self._ended: deque[Binding] = deque()  # still in the router; they end in this order
         self._offers = 0
+        self._tail: Tail[RawRecord] | None = None  # from the first binding on
         for binding in sorted(bindings, key=_after):
-            self.add(binding)
+            self._add(binding, offset)
             if binding.after != NEVER:
                 self._ended.append(binding)
-        self._tail: Tail[RawRecord] = Tail(partition, offset, self._take, timers, _decode)
 
     @property
     def position(self) -> int:
         """The offset of the next record to offer."""
-        return self._tail.offset
+        return self._partition.log.durable_offset if self._tail is None else self._tail.offset
 
     def add(self, binding: Binding) -> None:
-        """Offer what the binding selects."""
-        self._router.add(binding.pattern, binding)
+        """Offer what the binding selects, which begins at the end of the log."""
+        self._add(binding, self.position)
 
     def end(self, binding: Binding) -> None:
         """The binding ends at the end of the log, which is not read yet."""
@@ -64,10 +65,15 @@ class Feed:
         found = [each.queue for each in self._router.route(address) if each.after == NEVER]
         return list(dict.fromkeys(found))
 
+    def _add(self, binding: Binding, offset: int) -> None:
+        self._router.add(binding.pattern, binding)
+        if self._tail is None:
+            self._tail = Tail(self._partition, offset, self._take, self._timers, _decode)
+
     def _take(self, raw: RawRecord) -> bool:
         if self._offers >= OFFERS_A_TURN:
             self._offers = 0
-            self._tail.resume()
+            self._timers.after(0, self._go_on)
             return False
         while self._ended and self._ended[0].after <= raw.offset:
             self.remove(self._ended.popleft())
@@ -77,9 +83,13 @@ class Feed:
         for binding in found:
             if binding.first <= raw.offset < binding.after and binding.queue.select(raw.offset):
                 if record is None:
-                    record = record_of(raw, self._topic, self._index)
+                    record = record_of(raw, self._topic, self._partition.index)
                 binding.queue.take(record)
         return True
+
+    def _go_on(self) -> None:
+        if self._tail is not None:
+            self._tail.resume()
 
 
 def _decode(data: bytes, _: Partition) -> list[RawRecord]:
