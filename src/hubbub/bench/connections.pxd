@@ -19,6 +19,8 @@ cdef struct Connection:
     uint32_t* expected  # by publisher, the number of the next frame
     char* carry  # the start of what has not come whole
     Py_ssize_t carried
+    char* receipts  # of a subscriber that sends some: those that have not left
+    Py_ssize_t receipts_size
 
 cdef struct Group:
     int* publishers
