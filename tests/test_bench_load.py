@@ -144,6 +144,14 @@ def test_what_nobody_published_ends_the_run():
         run(task(port, relay=True, window=20))
 
 
+def test_what_nobody_published_may_be_long():
+    with (
+        faulty_relay(lambda number, frame: b"nonsense\r\n" * 10_000) as port,
+        pytest.raises(ConnectionError, match="nonsense"),
+    ):
+        run(task(port, relay=True, window=1))
+
+
 def test_a_server_that_wants_to_know_is_answered_a_pong():
     with faulty_relay(lambda number, frame: b"PING\r\n" + frame) as port:
         outcome = run(task(port, relay=True, window=1))

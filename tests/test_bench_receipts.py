@@ -107,7 +107,7 @@ def test_receipts_that_never_come_are_lost():
     assert load.lost == load.sent_in_all == MESSAGES - AT_ONCE
 
 
-@pytest.mark.parametrize("wrong", [receipt(b"\0\2"), b"\x50\x02\0\1", b"nonsense"])
+@pytest.mark.parametrize("wrong", [receipt(b"\0\2"), b"\x50\x02\0\1", b"nonsense" * 10_000])
 def test_something_else_than_the_next_receipt_ends_the_run(wrong):
     def broker(publisher):
         publisher.sendall(wrong)
@@ -119,7 +119,7 @@ def test_something_else_than_the_next_receipt_ends_the_run(wrong):
 
 def test_a_subscriber_that_is_sent_something_else_than_messages_ends_the_run():
     def broker(publisher, subscriber):
-        subscriber.sendall(b"\xd0\x00\xd0\x00")
+        subscriber.sendall(b"\xd0\x00" * 40_000)
         publisher.recv(1)
 
     with pytest.raises(ConnectionError, match="something that was not due"):

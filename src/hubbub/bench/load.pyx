@@ -423,8 +423,10 @@ cdef class Load:
         return connection.carried + got
 
     cdef void keep(self, Connection* connection, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
-        connection.carried = size - at
-        memcpy(connection.carry, self.buffer + at, size - at)
+        """What has not come whole. After a fault, it may be more than there is room for."""
+        if not self.faulted:
+            connection.carried = size - at
+            memcpy(connection.carry, self.buffer + at, size - at)
 
     cdef void take(self, Connection* connection) noexcept nogil:
         """Read messages, and lines that are none."""
