@@ -31,8 +31,14 @@ STOP_SECONDS = 20.0
 _TRY_SECONDS = 0.002
 # More idle connections than any row opens.
 _CONNECTIONS = 20_000
-# The settings of hubbub that would stop rows with as many clients.
-_LIMITS = ("HUBBUB_SERVER_MAX_CONNECTIONS", "HUBBUB_LISTENERS_REDIS_MAXCLIENTS")
+# The settings of hubbub that would stop rows: with as many clients, or, as mosquitto's own below,
+# with as many messages at QoS 1 that one subscriber has not acknowledged.
+_LIMITS = {
+    "HUBBUB_SERVER_MAX_CONNECTIONS": _CONNECTIONS,
+    "HUBBUB_LISTENERS_REDIS_MAXCLIENTS": _CONNECTIONS,
+    "HUBBUB_LISTENERS_MQTT_MAX_INFLIGHT_MESSAGES": 65535,
+    "HUBBUB_LISTENERS_MQTT_MAX_QUEUED_MESSAGES": 65535,
+}
 # What a failed server said last is what helps.
 _ERROR_CHARACTERS = 400
 # Addresses that hubbub remembers, in the rows that are about that.
@@ -102,7 +108,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env={**os.environ, **dict.fromkeys(_LIMITS, str(_CONNECTIONS))},
+            env={**os.environ, **{name: str(limit) for name, limit in _LIMITS.items()}},
         )
         stack.callback(_stop, process)
         ports = _wait(peer, process, directory, ports)
