@@ -15,11 +15,8 @@ from hubbub.broker.groups import GroupCoordinator
 from hubbub.broker.identity import Identity
 from hubbub.broker.offsets import CommittedOffsets
 from hubbub.broker.publication import Publication, Stored
-<<<<<<< HEAD
-from hubbub.broker.retained import RETAINED_SETTINGS, Retained
-=======
 from hubbub.broker.queues import QUEUED_SETTINGS, Queues
->>>>>>> mqtt-queues
+from hubbub.broker.retained import RETAINED_SETTINGS, Retained
 from hubbub.broker.router import Router
 from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog

@@ -281,9 +281,7 @@ def encode_suback(version: int, packet_id: int, reasons: Sequence[int]) -> bytes
 
 def encode_unsuback(version: int, packet_id: int, reasons: Sequence[int]) -> bytes:
     """UNSUBACK (section 3.11); before version 5 it has no reasons."""
-    return _answer(
-        PacketType.UNSUBACK, version, packet_id, reasons if version == MQTT_5 else ()
-    )
+    return _answer(PacketType.UNSUBACK, version, packet_id, reasons if version == MQTT_5 else ())
 
 
 def _answer(packet: PacketType, version: int, packet_id: int, reasons: Sequence[int]) -> bytes:

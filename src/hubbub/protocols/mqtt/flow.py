@@ -21,8 +21,6 @@ from hubbub.protocols.mqtt.properties import PacketType, Property, encode_proper
 from hubbub.protocols.mqtt.reasons import Reason, quiet_error
 
 if TYPE_CHECKING:
-
-
     from hubbub.broker.observer import Subscriber
     from hubbub.broker.outbox import Outbox
     from hubbub.broker.queues import Queue
@@ -197,9 +195,7 @@ class Flow:
         self._waiting.append(waiting)
         self._waiting_bytes += size
 
-    def _send(
-        self, message: Message, mark: Mark, match: Match, qos: int, *, retain: bool
-    ) -> None:
+    def _send(self, message: Message, mark: Mark, match: Match, qos: int, *, retain: bool) -> None:
         entry = Sent(qos, message, mark, match, retain)
         if not qos:
             self._emit(0, entry)

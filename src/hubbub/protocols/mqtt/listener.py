@@ -63,9 +63,7 @@ class MqttListener:
                 return None
         return retained.put(message, mark)
 
-    def retained_for(
-        self, pattern: Exact | Wildcard, principal: str
-    ) -> Iterator[RetainedMessage]:
+    def retained_for(self, pattern: Exact | Wildcard, principal: str) -> Iterator[RetainedMessage]:
         """What somebody who subscribes to the pattern gets first."""
         for retained in self.sys_topics.matching(pattern):
             yield retained

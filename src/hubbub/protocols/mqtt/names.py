@@ -109,7 +109,9 @@ def _show_bytes(raw: bytes) -> bytes:
     """A level that is no text: what is text inside stays readable, other bytes are escaped."""
     text = _BYTES_MARKS.encode(raw).decode("utf-8", "surrogateescape")
     return b"".join(
-        b"%%%02X" % (ord(character) - 0xDC00) if "\udc80" <= character <= "\udcff" else character.encode()
+        b"%%%02X" % (ord(character) - 0xDC00)
+        if "\udc80" <= character <= "\udcff"
+        else character.encode()
         for character in text
     )
 

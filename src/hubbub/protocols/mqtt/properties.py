@@ -109,9 +109,7 @@ _FROM_CLIENTS: dict[Property, tuple[_Kind, set[PacketType]]] = {
     Property.TOPIC_ALIAS: (_TWO, {_P.PUBLISH}),
     Property.USER_PROPERTY: (
         _PAIR,
-        _MESSAGES
-        | _ACKS
-        | {_P.CONNECT, _P.SUBSCRIBE, _P.UNSUBSCRIBE, _P.DISCONNECT, _P.AUTH},
+        _MESSAGES | _ACKS | {_P.CONNECT, _P.SUBSCRIBE, _P.UNSUBSCRIBE, _P.DISCONNECT, _P.AUTH},
     ),
     Property.MAXIMUM_PACKET_SIZE: (_FOUR, {_P.CONNECT}),
 }

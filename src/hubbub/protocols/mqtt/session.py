@@ -12,7 +12,12 @@ from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.filters import subscription_of
 from hubbub.protocols.mqtt.flow import Connected
 from hubbub.protocols.mqtt.marks import decode_mark
-from hubbub.protocols.mqtt.names import InvalidNameError, NotTextError, TooManyLevelsError, address_of
+from hubbub.protocols.mqtt.names import (
+    InvalidNameError,
+    NotTextError,
+    TooManyLevelsError,
+    address_of,
+)
 from hubbub.protocols.mqtt.properties import PacketType, Property
 from hubbub.protocols.mqtt.reader import MqttReader
 from hubbub.protocols.mqtt.reasons import MqttError, Reason, malformed, protocol_error, quiet_error
@@ -182,7 +187,9 @@ class MqttSession(MqttReader):
                 properties=self._connack_properties(connect, assigned),
             )
         )
-        state.attach(self, self.outbox, _connected(connect, self._listener.settings.max_inflight_messages))
+        state.attach(
+            self, self.outbox, _connected(connect, self._listener.settings.max_inflight_messages)
+        )
 
     def _identify(self, connect: Connect) -> tuple[SessionKey, str | None]:
         """Whose session it is, and the client identifier if the server has to give one."""
@@ -480,7 +487,9 @@ def _connected(connect: Connect, limit: int) -> Connected:
     properties = connect.properties
     return Connected(
         connect.version,
-        properties.get(Property.RECEIVE_MAXIMUM, limit if connect.version != codec.MQTT_5 else 65_535),
+        properties.get(
+            Property.RECEIVE_MAXIMUM, limit if connect.version != codec.MQTT_5 else 65_535
+        ),
         properties.get(Property.MAXIMUM_PACKET_SIZE),
         properties.get(Property.TOPIC_ALIAS_MAXIMUM, 0),
     )

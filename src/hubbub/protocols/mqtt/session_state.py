@@ -138,7 +138,10 @@ class SessionState:
         return self.filters.match(address, own)
 
     def _make_match(
-        self, qos: int, as_published: bool, identifiers: tuple[int, ...]  # noqa: FBT001 - part of a key
+        self,
+        qos: int,
+        as_published: bool,
+        identifiers: tuple[int, ...],  # noqa: FBT001 - part of a key
     ) -> Match:
         five = self.version == codec.MQTT_5
         return self._sessions.matches.get(five, qos, as_published, identifiers)
@@ -150,9 +153,7 @@ class SessionState:
         deliveries = self._listening.get(key)
         if deliveries is None:
             if key is None:
-                deliveries = Deliveries(
-                    self, flow.outgoing, at_most_once=self.is_queued
-                )
+                deliveries = Deliveries(self, flow.outgoing, at_most_once=self.is_queued)
             else:
                 share = (PROTOCOL, subscription.share or b"", subscription.text)
                 only = self.filters.match_of(subscription)

@@ -174,9 +174,7 @@ class Sessions:
 
     def _expire_after(self, state: SessionState, seconds: float) -> None:
         if state.expiry != NEVER:
-            self._expiring[state.key] = self.timers.after(
-                max(seconds, 0), lambda: self.end(state)
-            )
+            self._expiring[state.key] = self.timers.after(max(seconds, 0), lambda: self.end(state))
 
     def _stop_expiry(self, key: SessionKey) -> None:
         timer = self._expiring.pop(key, None)

@@ -26,9 +26,7 @@ class _Delayed(NamedTuple):
 class Wills:
     """The wills of clients that are gone, until their Will Delay Interval is over."""
 
-    def __init__(
-        self, timers: Timers, publish: Callable[[MqttSession, Will, str], None]
-    ) -> None:
+    def __init__(self, timers: Timers, publish: Callable[[MqttSession, Will, str], None]) -> None:
         self._timers = timers
         self._publish = publish
         self._delayed: dict[SessionKey, _Delayed] = {}
