@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,12 +60,16 @@ class Running:
         self._message = message
 
     def messages(self) -> list[Any]:
-        lines, errors = self._process.communicate(timeout=WAIT_SECONDS)
-        said = [json.loads(line) for line in lines.splitlines() if line != "ready"]
+        # Not by communicate(), which forgets what was read together with the line "ready".
+        patience = threading.Timer(WAIT_SECONDS, self._process.kill)
+        patience.start()
+        lines = self._process.stdout.read()
+        patience.cancel()
+        said = [json.loads(line) for line in lines.splitlines()]
         for line in said:
             if "error" in line:
                 raise ClientError(line["error"])
-        assert self._process.returncode == 0, errors
+        assert self._process.wait() == 0, self._process.stderr.read()
         return [
             self._message(**line | {"payload": base64.b64decode(line["payload"])}) for line in said
         ]
