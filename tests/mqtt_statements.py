@@ -15,7 +15,6 @@ from typing import NamedTuple
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "protocols" / "mqtt-conformance.md"
 SPECIFICATIONS = ("MQTT 3.1.1", "MQTT 5.0")
-NO_TEST = {"client", "none"}
 _ROW = re.compile(r"\| (MQTT-\S+) \| (.+?) \| (\w+) \| (.*?) \|")
 
 
@@ -34,7 +33,7 @@ def covers(v3="", v5=""):
     return mark
 
 
-def tests_by_statement():
+def by_statement():
     """(specification, id) -> the tests that cover it, as the page names them."""
     found = {}
     for path in sorted(TESTS.glob("test_mqtt_*.py")):
@@ -72,15 +71,17 @@ def cell(tests):
 
 
 def written(page):
-    """The page with the tests that there are."""
-    known = tests_by_statement()
-    by_line = {}
-    for row in rows(page):
-        tests = known.get((row.specification, row.statement))
-        if tests:
-            start = f"| {row.statement} | {row.demand} | {row.binds} |"
-            by_line[f"{start} {row.tests} |"] = f"{start} {cell(tests)} |"
-    return "\n".join(by_line.get(line, line) for line in page.splitlines()) + "\n"
+    """The page with the names of the tests that there are."""
+    known = by_statement()
+    lines = []
+    specification = ""
+    for line in page.splitlines():
+        if line.startswith("## "):
+            specification = line.removeprefix("## ")
+        match = _ROW.fullmatch(line)
+        tests = known.get((specification, match[1])) if match else None
+        lines.append(f"| {match[1]} | {match[2]} | {match[3]} | {cell(tests)} |" if tests else line)
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ def test_a_message_is_not_acknowledged_with_the_wrong_packet(listener, qos, wron
 # Flow control
 
 
-@covers(v5="3.3.4-9 4.9.0-1 4.9.0-2 3.1.2-23")
+@covers(v5="3.3.4-9 4.9.0-1 4.9.0-2")
 @pytest.mark.parametrize("most", [1, 3, 10])
 @pytest.mark.parametrize("qos", [1, 2])
 def test_no_more_is_under_way_than_the_client_takes_at_once(listener, most, qos):
