@@ -127,6 +127,14 @@ def test_a_level_newer_than_any_is_an_unsupported_version(listener, level):
     assert (answer.reason, answer.session_present) == (0x84, False)
 
 
+@pytest.mark.parametrize("version", [V31, V311])
+def test_a_bridge_of_mosquitto_is_served_or_told_in_a_form_that_it_understands(listener, version):
+    """Its first try has bit 7 set; after 0x01 it tries without."""
+    connection = Connection(listener, version)
+    connection.send(connect("bridge", version, level=0x80 | version))
+    assert connection.bytes() in {UNACCEPTABLE_LEVEL, b"\x20\x02\x00\x00"}
+
+
 @covers(v3="3.1.2-1 3.1.2-2")
 def test_the_name_of_3_1_does_not_go_with_the_levels_of_its_successors(listener):
     for level in (V311, V5):

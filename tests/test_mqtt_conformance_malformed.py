@@ -142,6 +142,7 @@ def test_there_is_no_auth_before_5(listener, version):
 @covers(v5="4.12.0-6")
 @pytest.mark.parametrize("reason", [0x00, 0x18, 0x19, 0x42])
 def test_nobody_asked_for_auth(listener, reason):
+    assert_ends(listener, V5, b"\xf0\0", *EITHER)
     data = wire.auth(reason, {"authentication_method": "x", "authentication_data": b"y"})
     assert_ends(listener, V5, data, *EITHER)
 
