@@ -26,7 +26,7 @@ class ServerProcess:
     def __init__(self, directory: Path, *flags: str) -> None:
         self.directory = directory
         self.flags = flags
-        self.ports = {name: free_port() for name in ("kafka", "redis", "nats", "bus")}
+        self.ports = {name: free_port() for name in ("kafka", "redis", "nats", "mqtt", "bus")}
         self.process: subprocess.Popen[str] | None = None
 
     @property

@@ -83,6 +83,8 @@ cdef class Routes:
         home = self._catalogue.get(address)
         if home is not None:
             topics = (home, *(topic for topic in topics if topic is not home))
+        if len(topics) > 1:  # queues keep a copy, and decide only where nobody else keeps one
+            topics = sorted(topics, key=is_copy)
         route.address = address
         route.observers = self._sets.setdefault(observers, observers)
         route.overlapping = len(observers) > 1 and has_overlap(observers)
@@ -111,6 +113,10 @@ cdef class Routes:
         self._sets.clear()
         self._epoch += 1
         return 0
+
+
+def is_copy(topic):
+    return topic.queued
 
 
 cdef bint has_overlap(tuple observers) except -1:
