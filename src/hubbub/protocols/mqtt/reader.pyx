@@ -307,10 +307,19 @@ cdef class MqttReader(StreamSession):
         cdef Outcome outcome
         cdef Run run
         cdef bytes answers
+        cdef Outbox own = None
         if publisher.burst.count == 0 and publisher._pending_count == 0:
             return 0
         run = publisher.burst.run(0, publisher.burst.count)
-        outcome = publisher.dispatcher.publish_run(run, self.principal)
+        if publisher._pending_count:
+            # What comes back to the client follows the acknowledgement, as in mosquitto.
+            own = Outbox()
+            self.own.outbox = own
+        try:
+            outcome = publisher.dispatcher.publish_run(run, self.principal)
+        finally:
+            if own is not None:
+                self.own.outbox = self.outbox
         answers = self._answers(run, outcome)
         if self._retains:
             self._retains = False
@@ -321,6 +330,10 @@ cdef class MqttReader(StreamSession):
                                             outcome.publication(), self.lost)
             else:
                 self.acknowledgements.now(answers)
+            for chunk in own.take():
+                if not self.outbox.deliver(chunk):
+                    self.slow_consumer()
+                    break
         publisher.begin(self)
         return 0
 

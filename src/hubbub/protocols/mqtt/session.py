@@ -14,7 +14,7 @@ from hubbub.protocols.mqtt.flow import Connected
 from hubbub.protocols.mqtt.marks import decode_mark
 from hubbub.protocols.mqtt.names import (
     InvalidNameError,
-    NotTextError,
+    MalformedNameError,
     TooManyLevelsError,
     address_of,
 )
@@ -76,14 +76,14 @@ class MqttSession(MqttReader):
     def control(self, head: int, body: bytes) -> None:
         """Any packet but PUBLISH, PINGREQ and the usual PUBACK. Raises MqttError."""
         packet = PacketType(head >> 4)
+        handle = _HANDLERS.get(packet)
+        if handle is None:
+            raise quiet_error(f"a client sends no {packet.name}")
         flags = head & 15
         if self.version == codec.MQTT_3_1 and packet in _FLAGS:
             flags &= 0b0110  # [3.1 sections 2.1, 3.6] DUP may be set
         if flags != _FLAGS.get(packet, 0):
             raise malformed(f"{packet.name} with reserved bits")  # [MQTT-2.1.3-1]
-        handle = _HANDLERS.get(packet)
-        if handle is None:
-            raise quiet_error(f"a client sends no {packet.name}")
         handle(self, body)
 
     def puback(self, packet_id: int) -> None:
@@ -119,7 +119,7 @@ class MqttSession(MqttReader):
         """What is wrong with a Topic Name."""
         if isinstance(error, TooManyLevelsError):
             return protocol_error(str(error))
-        if isinstance(error, NotTextError):
+        if isinstance(error, MalformedNameError):
             return malformed(str(error))
         return MqttError(Reason.TOPIC_NAME_INVALID, str(error))
 
@@ -187,6 +187,7 @@ class MqttSession(MqttReader):
                 properties=self._connack_properties(connect, assigned),
             )
         )
+        self.own = state.flow.outgoing
         state.attach(
             self, self.outbox, _connected(connect, self._listener.settings.max_inflight_messages)
         )
@@ -318,12 +319,8 @@ class MqttSession(MqttReader):
     ) -> tuple[int, Subscription | None, bool]:
         try:
             subscription = subscription_of(wanted, identifier)
-        except TooManyLevelsError as error:
-            raise malformed(str(error)) from error
         except InvalidNameError as error:
-            if isinstance(error, NotTextError) or self.version == codec.MQTT_3_1:
-                raise malformed(str(error)) from error
-            return Reason.TOPIC_FILTER_INVALID, None, False
+            raise malformed(str(error)) from error
         if subscription.share is not None and subscription.no_local:
             raise protocol_error("No Local on a shared subscription")  # [MQTT-3.8.3-4]
         known = state.filters.get(subscription.text)
