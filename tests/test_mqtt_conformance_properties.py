@@ -426,7 +426,7 @@ def test_who_wants_no_explanations_is_given_none(strict, kind):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (Puback, 0x87), (Pubrec, 0x87), (Pubrel, 0x92), (Pubcomp, 0x92), (Suback, (0x87,)),
+        (Puback, 0x87), (Pubrec, 0x87), (Pubrel, 0x92), (Suback, (0x87,)),
         (Unsuback, (0x11,)), (Disconnect, None),
     ],
 )  # fmt: skip

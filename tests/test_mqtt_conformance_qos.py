@@ -7,7 +7,6 @@ import pytest
 import mqtt_wire as wire
 from broker_doubles import DenyList
 from mqtt_double import (
-    PEER,
     Client,
     assert_ended,
     every_version,
@@ -104,8 +103,7 @@ def test_a_number_whose_message_was_refused_is_free():
 def test_a_release_of_nothing_is_answered_all_the_same(listener, version):
     client = Client(listener, version)
     (answer,) = client.ask(client.acknowledgement(wire.PUBREL, 99))
-    assert answer[:2] == (99, 0x92 if version == V5 and not PEER else answer.reason)
-    assert isinstance(answer, Pubcomp)
+    assert answer in ([Pubcomp(99), Pubcomp(99, 0x92)] if version == V5 else [Pubcomp(99)])
     assert client.ask(PINGREQ) == [Pingresp()]
 
 

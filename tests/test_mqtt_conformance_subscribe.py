@@ -8,6 +8,7 @@ import pytest
 
 import mqtt_wire as wire
 from broker_doubles import DenyList
+from hubbub.model.address import MAX_LEVELS
 from mqtt_double import (
     PEER,
     Client,
@@ -309,10 +310,10 @@ def test_a_filter_that_is_no_string_ends_the_connection(listener, name, version)
 @every_version
 def test_a_filter_of_more_levels_than_any_topic_is_refused(listener, version):
     client = Client(listener, version)
-    found = client.ask(wire.subscribe(1, "/".join("+" * 129), version=version))
+    found = client.ask(wire.subscribe(1, "/".join("+" * (MAX_LEVELS + 1)), version=version))
     assert client.closed or PEER or found == [Suback(1, (0x8F if version == V5 else 0x80,))]
     client = Client(listener, version)
-    assert client.subscribe("/".join("+" * 128)) == (0,)
+    assert client.subscribe("/".join("+" * MAX_LEVELS)) == (0,)
 
 
 # UNSUBSCRIBE
@@ -371,7 +372,8 @@ def test_what_was_begun_before_unsubscribe_is_carried_through(listener, version)
     assert client.ask(received) == [wire.Pubrel(second.packet_id)]
     client.drop()
     back = Client(listener, version, "c", **kept(version))
-    assert back.packets() == [first._replace(dup=True), wire.Pubrel(second.packet_id)]
+    released = wire.Pubrel(second.packet_id)
+    assert sorted(back.packets(), key=repr) == [first._replace(dup=True), released]
 
 
 @covers(v3="3.10.4-2", v5="3.10.4-2")
