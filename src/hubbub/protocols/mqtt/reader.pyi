@@ -68,7 +68,7 @@ class MqttReader(StreamSession):
         """Why a packet above the limit is refused."""
     def may_name(self, topic: bytes) -> bool:
         """Whether a client may publish to a topic that begins with ``$``."""
-    def invalid_topic(self, topic: bytes, error: InvalidAddressError) -> MqttError:
+    def invalid_topic(self, error: InvalidAddressError) -> MqttError:
         """What is wrong with a Topic Name that is no address."""
     def refused(self, error: Exception) -> int:
         """The reason of an acknowledgement of what was not taken."""

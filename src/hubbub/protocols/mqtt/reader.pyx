@@ -241,7 +241,8 @@ cdef class MqttReader(StreamSession):
         return 0
 
     cdef int _add(self, int head, const uint8_t* topic, Py_ssize_t topic_size, int packet_id,
-                  const Properties* properties, const uint8_t* payload, Py_ssize_t size) except -1:
+                  const Properties* properties, const uint8_t* payload,
+                  Py_ssize_t size) except -1:
         """Publish, together with what follows in the chunk."""
         cdef Burst burst = self.publisher.burst
         cdef int qos = head >> 1 & 3
@@ -264,7 +265,7 @@ cdef class MqttReader(StreamSession):
         try:
             view = burst.add_named(self.publisher.names, topic, topic_size)
         except InvalidAddressError as error:
-            raise self.invalid_topic(topic[:topic_size], error) from error
+            raise self.invalid_topic(error) from error
         self.publisher.received_messages += 1
         self.publisher.received_bytes += <uint64_t>size
         view.qos = qos

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hubbub.model.errors import DeniedError, HubbubError, InvalidAddressError, MessageTooLargeError
 from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.filters import subscription_of
-from hubbub.protocols.mqtt.flow import Connected
 from hubbub.protocols.mqtt.marks import decode_mark
 from hubbub.protocols.mqtt.names import (
     InvalidNameError,
@@ -18,11 +17,11 @@ from hubbub.protocols.mqtt.names import (
     TooManyLevelsError,
     address_of,
 )
+from hubbub.protocols.mqtt.packets import Client
 from hubbub.protocols.mqtt.properties import PacketType, Property
 from hubbub.protocols.mqtt.reader import MqttReader
 from hubbub.protocols.mqtt.reasons import MqttError, Reason, malformed, protocol_error, quiet_error
 from hubbub.protocols.mqtt.session_state import NEVER, SessionKey
-
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +75,7 @@ class MqttSession(MqttReader):
     def control(self, head: int, body: bytes) -> None:
         """Any packet but PUBLISH, PINGREQ and the usual PUBACK. Raises MqttError."""
         packet = PacketType(head >> 4)
-        handle = _HANDLERS.get(packet)
+        handle = self._HANDLERS.get(packet)
         if handle is None:
             raise quiet_error(f"a client sends no {packet.name}")
         flags = head & 15
@@ -115,7 +114,7 @@ class MqttSession(MqttReader):
             return topic.startswith(b"$SYS/broker/connection/") and topic.endswith(b"/state")
         return not topic.startswith(b"$share/")
 
-    def invalid_topic(self, topic: bytes, error: InvalidAddressError) -> MqttError:
+    def invalid_topic(self, error: InvalidAddressError) -> MqttError:
         """What is wrong with a Topic Name."""
         if isinstance(error, TooManyLevelsError):
             return protocol_error(str(error))
@@ -175,7 +174,7 @@ class MqttSession(MqttReader):
         try:
             state = sessions.open(key, expiry)
         except HubbubError as error:
-            logger.error("mqtt: %s: no session: %s", key.client_id, error)
+            logger.exception("mqtt: %s: no session", key.client_id)
             raise MqttError(Reason.SERVER_UNAVAILABLE, str(error)) from error
         self.principal, self.client_id = key
         self._begin(connect, state, will)
@@ -189,7 +188,7 @@ class MqttSession(MqttReader):
         )
         self.own = state.flow.outgoing
         state.attach(
-            self, self.outbox, _connected(connect, self._listener.settings.max_inflight_messages)
+            self, self.outbox, _client(connect, self._listener.settings.max_inflight_messages)
         )
 
     def _identify(self, connect: Connect) -> tuple[SessionKey, str | None]:
@@ -228,7 +227,7 @@ class MqttSession(MqttReader):
         try:
             address_of(topic)
         except InvalidAddressError as error:
-            raise self.invalid_topic(topic, error) from error
+            raise self.invalid_topic(error) from error
         if topic.startswith(b"$") and not self.may_name(topic):
             raise MqttError(Reason.NOT_AUTHORIZED, "no will to such a topic")
         return connect.will
@@ -330,8 +329,8 @@ class MqttSession(MqttReader):
             new = state.subscribe(subscription)
         except DeniedError:
             return Reason.NOT_AUTHORIZED, None, False
-        except HubbubError as error:
-            logger.error("mqtt: %s: cannot subscribe: %s", self.client_id, error)
+        except HubbubError:
+            logger.exception("mqtt: %s: cannot subscribe", self.client_id)
             return Reason.UNSPECIFIED_ERROR, None, False
         return subscription.qos, subscription, new
 
@@ -462,31 +461,28 @@ class MqttSession(MqttReader):
             raise quiet_error("not connected")
         return self.state
 
-    def _auth(self, body: bytes) -> None:
+    def _auth(self, _body: bytes) -> None:
         # [MQTT-4.12.1-1] no method was agreed on, and before version 5 there is no such packet.
         raise protocol_error("no authentication is going on")
 
+    _HANDLERS: ClassVar[dict[PacketType, Callable[[MqttSession, bytes], None]]] = {
+        PacketType.CONNECT: _connect,
+        PacketType.PUBACK: _puback,
+        PacketType.PUBREC: _pubrec,
+        PacketType.PUBREL: _pubrel,
+        PacketType.PUBCOMP: _pubcomp,
+        PacketType.SUBSCRIBE: _subscribe,
+        PacketType.UNSUBSCRIBE: _unsubscribe,
+        PacketType.DISCONNECT: _disconnect,
+        PacketType.AUTH: _auth,
+    }
 
-_HANDLERS: dict[PacketType, Callable[[MqttSession, bytes], None]] = {
-    PacketType.CONNECT: MqttSession._connect,
-    PacketType.PUBACK: MqttSession._puback,
-    PacketType.PUBREC: MqttSession._pubrec,
-    PacketType.PUBREL: MqttSession._pubrel,
-    PacketType.PUBCOMP: MqttSession._pubcomp,
-    PacketType.SUBSCRIBE: MqttSession._subscribe,
-    PacketType.UNSUBSCRIBE: MqttSession._unsubscribe,
-    PacketType.DISCONNECT: MqttSession._disconnect,
-    PacketType.AUTH: MqttSession._auth,
-}
 
-
-def _connected(connect: Connect, limit: int) -> Connected:
+def _client(connect: Connect, limit: int) -> Client:
     properties = connect.properties
-    return Connected(
+    return Client(
         connect.version,
-        properties.get(
-            Property.RECEIVE_MAXIMUM, limit if connect.version != codec.MQTT_5 else 65_535
-        ),
+        min(properties.get(Property.RECEIVE_MAXIMUM, limit), limit),
         properties.get(Property.MAXIMUM_PACKET_SIZE),
         properties.get(Property.TOPIC_ALIAS_MAXIMUM, 0),
     )
