@@ -40,8 +40,8 @@ HANDSHAKE_SECONDS = 10.0
 # default, and what its protocol says around it.
 MAX_FRAME_BYTES = 2 * 1024 * 1024
 # picows doubles its buffer when one read fills it: with less at once it does so for frames only.
-_BUFFER_BYTES = 8 * 1024
-_PIECE_BYTES = 6 * 1024
+_BUFFER_BYTES = 4 * 1024
+_PIECE_BYTES = 3 * 1024
 
 _CLOSE_FRAME = 0x88
 
