@@ -26,7 +26,7 @@ class ServerProcess:
     def __init__(self, directory: Path, *flags: str) -> None:
         self.directory = directory
         self.flags = flags
-        self.ports = {name: free_port() for name in ("kafka", "redis", "nats", "bus")}
+        self.ports = {name: free_port() for name in ("kafka", "redis", "nats", "mqtt", "bus")}
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -36,6 +36,10 @@ class ServerProcess:
     @property
     def nats(self) -> str:
         return f"nats://127.0.0.1:{self.ports['nats']}"
+
+    @property
+    def mqtt(self) -> str:
+        return f"mqtt://127.0.0.1:{self.ports['mqtt']}"
 
     @property
     def url(self) -> str:

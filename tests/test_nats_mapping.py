@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hubbub.model.address import MAX_LEVELS, from_levels, from_opaque, parse_address
 from hubbub.model.errors import InvalidAddressError
-from hubbub.model.pattern import Exact, Wildcard, parse_pattern
+from hubbub.model.pattern import MANY, ONE, Exact, Wildcard, parse_pattern
 from hubbub.protocols.nats.codec import decode_headers, encode_error, encode_headers
 from hubbub.protocols.nats.mapping import address_of, is_literal, pattern_of, spelled
 from nats_double import QUIET, Connection, nats_listener, pub
@@ -32,7 +32,7 @@ SUBJECTS = st.lists(TOKENS.filter(bool), min_size=1, max_size=5).map(lambda x: "
 RAW_TOKENS = st.one_of(
     st.sampled_from([b"a", b"\xc3\xa9", b"e\xcc\x81", b"\xff", b"\x01", b"%01", b"%-", b"%25-"]),
     st.binary(min_size=1, max_size=4),
-).filter(lambda token: not {*b" \t\r\n.*>"} & set(token) and token != b"#")
+).filter(lambda token: not {*b" \t\r\n.*>"} & set(token))
 
 
 @given(ADDRESSES)
@@ -127,14 +127,19 @@ def test_a_wildcard_inside_a_token_is_a_letter(text):
     assert pattern_of(text.encode()) == Exact(parse_address(text))
 
 
-@pytest.mark.parametrize("subject", [b">.a", b"*.>.a", b"a..*", b"*.", b"#.*", b"a.#.>"])
+@pytest.mark.parametrize("subject", [b">.a", b"*.>.a", b"a..*", b"*."])
 def test_a_pattern_that_nats_or_we_cannot_have_is_refused(subject):
     with pytest.raises(InvalidAddressError):
         pattern_of(subject)
 
 
+def test_what_is_a_wildcard_to_others_is_a_letter_beside_wildcards():
+    assert pattern_of(b"#.*") == Wildcard(("#", ONE))
+    assert pattern_of(b"a.#.>") == Wildcard(("a", "#", MANY))
+
+
 def test_escapes_in_a_pattern_mean_what_they_mean_in_a_subject():
-    assert pattern_of(b"%-.a%20b.*.%25-") == Wildcard(("", "a b", "*", "%-"))
+    assert pattern_of(b"%-.a%20b.*.%25-") == Wildcard(("", "a b", ONE, "%-"))
 
 
 @given(st.lists(RAW_TOKENS, min_size=1, max_size=4), st.data())

@@ -5,9 +5,10 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 
 missing=()
-for program in redis-server nats-server npm; do
+for program in redis-server nats-server mosquitto npm; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
+command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
 ((${#missing[@]})) || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq

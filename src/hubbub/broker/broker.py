@@ -15,6 +15,8 @@ from hubbub.broker.groups import GroupCoordinator
 from hubbub.broker.identity import Identity
 from hubbub.broker.offsets import CommittedOffsets
 from hubbub.broker.publication import Publication, Stored
+from hubbub.broker.queues import QUEUED_SETTINGS, Queues
+from hubbub.broker.retained import RETAINED_SETTINGS, Retained
 from hubbub.broker.router import Router
 from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog
@@ -56,7 +58,11 @@ class Broker:
         self.observers: Router[Observer] = Router()
         self.routes = Routes(self.observers, self.topics)
         self.dispatcher = Dispatcher(self.routes, self.access, timers)
-        state = self._internal(names.STATE).partitions[0].log
+        state = self._state = self._internal(names.STATE).partitions[0].log
+        self.retained = Retained(
+            StateLog(self._internal(names.RETAINED, RETAINED_SETTINGS).partitions[0].log, timers),
+            timers,
+        )
         self.identity = Identity(StateLog(state, timers, b"broker"))
         self.cluster_id = self.identity.cluster_id
         self.decode = record_decoder(self.topics)
@@ -65,6 +71,14 @@ class Broker:
             self.topics,
             timers,
             self.decode,
+            self._publish_dead_letter,
+            lambda principal, address: self.access.may(principal, "receive", address),
+        )
+        self.queues = Queues(
+            StateLog(state, timers, b"queues"),
+            self.topics,
+            self._internal(names.QUEUED, QUEUED_SETTINGS),
+            timers,
             self._publish_dead_letter,
             lambda principal, address: self.access.may(principal, "receive", address),
         )
@@ -139,14 +153,23 @@ class Broker:
         self.offsets.delete_topic(topic.name)
         self.topics.delete(topic)
 
+    def table(self, name: bytes) -> StateLog:
+        """A table of that name in the broker's state, for what a listener has to remember."""
+        return StateLog(self._state, self.timers, name)
+
     def may(self, principal: str, action: Action, target: Address | Pattern) -> bool:
         """Whether ``principal`` may do this."""
         return self.access.may(principal, action, target)
 
+    def store(self) -> None:
+        """Write down where every subscription and queue stands. Raises StorageError."""
+        self.subscriptions.store()
+        self.queues.store()
+
     def close(self) -> None:
-        """Write down where every subscription stands and let go of the log."""
+        """Write down where everyone stands and let go of the log."""
         try:
-            self.subscriptions.store()
+            self.store()
         finally:
             self.log.close()
 
@@ -193,10 +216,11 @@ class Broker:
         except HubbubError as error:
             done(error)
 
-    def _internal(self, name: Address) -> Topic:
-        return self.topics.get(name) or self.topics.create_internal(name, 1, STATE_SETTINGS)
+    def _internal(self, name: Address, settings: TopicSettings = STATE_SETTINGS) -> Topic:
+        return self.topics.get(name) or self.topics.create_internal(name, 1, settings)
 
     def _clean(self) -> None:
+        self.queues.trim()
         self._clean_next([part.log for topic in self.topics for part in topic.partitions])
 
     def _clean_next(self, logs: list[PartitionLog]) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_left, bisect_right
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class CursorState(msgspec.Struct, frozen=True, array_like=True):
@@ -31,37 +28,56 @@ class CursorState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Cursor:
-    """Settled offsets as a floor and a set above it, and the attempts made at the others."""
+    """Settled offsets as a floor and ranges above it, and the attempts made at the others.
+
+    However many offsets a range has, it costs as much as one: what a queue does not want is settled
+    with what it does.
+    """
+
+    __slots__ = ("_afters", "_attempts", "_firsts", "floor")
 
     def __init__(self, state: CursorState) -> None:
         self.floor = state.floor  # every offset before it is settled
-        self._settled = {offset for first, after in state.settled for offset in range(first, after)}
+        # The ranges [first, after) above the floor, apart from each other and in order.
+        self._firsts: list[int] = []
+        self._afters: list[int] = []
         self._attempts = dict(state.attempts)
+        for first, after in state.settled:
+            self.settle(first, after)
 
-    def settle(self, offset: int) -> None:
-        """The message is done with: acknowledged, dead-lettered or gone."""
-        self._attempts.pop(offset, None)
-        if offset < self.floor:
+    def settle(self, first: int, after: int | None = None) -> None:
+        """Messages are done with: acknowledged, dead-lettered or gone; one, or all before ``after``."""
+        if after is None:
+            after = first + 1
+            self._attempts.pop(first, None)
+        if after <= max(first, self.floor):
             return
-        self._settled.add(offset)
-        while self.floor in self._settled:
-            self._settled.remove(self.floor)
-            self.floor += 1
+        firsts, afters = self._firsts, self._afters
+        # All ranges that this one meets, be it end to end, become one with it.
+        begin = bisect_left(afters, first)
+        end = bisect_right(firsts, after, begin)
+        if begin < end:
+            first = min(first, firsts[begin])
+            after = max(after, afters[end - 1])
+        if first <= self.floor:
+            self.floor = after
+            del firsts[:end], afters[:end]
+        else:
+            firsts[begin:end] = (first,)
+            afters[begin:end] = (after,)
 
     def skip_to(self, offset: int) -> None:
         """Everything before ``offset`` is settled: retention took it, or compaction left a gap."""
-        if offset <= self.floor:
-            return
-        self.floor = offset
-        self._settled = {settled for settled in self._settled if settled >= offset}
-        self._attempts = {at: n for at, n in self._attempts.items() if at >= offset}
-        while self.floor in self._settled:
-            self._settled.remove(self.floor)
-            self.floor += 1
+        if offset > self.floor:
+            self.settle(self.floor, offset)
+            self._forget_attempts()
 
     def is_settled(self, offset: int) -> bool:
         """Whether the offset needs no delivery any more."""
-        return offset < self.floor or offset in self._settled
+        if offset < self.floor:
+            return True
+        at = bisect_right(self._firsts, offset) - 1
+        return at >= 0 and offset < self._afters[at]
 
     def attempt(self, offset: int) -> int:
         """Count one more delivery; which one it is, from 1."""
@@ -70,26 +86,22 @@ class Cursor:
 
     def attempts(self, offset: int) -> int:
         """How many deliveries were made so far."""
-        return self._attempts.get(offset, 0)
+        return 0 if self.is_settled(offset) else self._attempts.get(offset, 0)
 
     def lag(self, end_offset: int) -> int:
         """How many offsets below ``end_offset`` are not settled."""
-        return max(0, end_offset - self.floor - len(self._settled))
+        return max(0, end_offset - self.floor - sum(self._afters) + sum(self._firsts))
 
     @property
     def state(self) -> CursorState:
         """What to store."""
+        self._forget_attempts()
         again = tuple((offset, n) for offset, n in self._attempts.items() if n > 1)
-        return CursorState(self.floor, tuple(_ranges(self._settled)), again)
+        return CursorState(self.floor, tuple(zip(self._firsts, self._afters, strict=True)), again)
 
-
-def _ranges(offsets: set[int]) -> Iterator[tuple[int, int]]:
-    first = after = -1
-    for offset in sorted(offsets):
-        if offset != after:
-            if after >= 0:
-                yield first, after
-            first = offset
-        after = offset + 1
-    if after >= 0:
-        yield first, after
+    def _forget_attempts(self) -> None:
+        """Drop those at what was settled in passing, as part of a range."""
+        if self._attempts:
+            self._attempts = {
+                offset: n for offset, n in self._attempts.items() if not self.is_settled(offset)
+            }

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hubbub.broker.broker import Broker
     from hubbub.broker.topics import Topic
 
+# A queue may be bound to thousands of patterns, and a list has room for some.
+_PATTERNS_SHOWN = 3
+
 
 class PartitionInfo(msgspec.Struct, frozen=True, array_like=True):
     """One partition; readers see offsets from ``start_offset`` to before ``end_offset``."""
@@ -45,13 +48,14 @@ class TopicInfo(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SubscriptionInfo(msgspec.Struct, frozen=True, array_like=True):
-    """One durable subscription to one topic.
+    """One durable subscription to one topic, or a queue.
 
-    ``partitioned`` is a Kafka consumer group, ``shared`` leases each message to one of its members.
-    ``lag`` counts messages that are stored and not yet settled.
+    ``partitioned`` is a Kafka consumer group, ``shared`` leases each message to one of its members, and
+    a ``queue`` does so with what its patterns select, which stand in the place of the topic. ``lag``
+    counts messages that are stored and not yet settled.
     """
 
-    kind: Literal["partitioned", "shared"]
+    kind: Literal["partitioned", "shared", "queue"]
     name: str
     topic: str
     members: tuple[str, ...]
@@ -74,7 +78,7 @@ def topics(broker: Broker) -> list[TopicInfo]:
 
 def subscriptions(broker: Broker) -> list[SubscriptionInfo]:
     """Every durable subscription, by topic and name."""
-    found = [*_shared(broker), *_partitioned(broker)]
+    found = [*_shared(broker), *_queues(broker), *_partitioned(broker)]
     return sorted(found, key=lambda info: (info.topic, info.name, info.kind))
 
 
@@ -84,7 +88,7 @@ def subscribers(broker: Broker, address: Address) -> list[SubscriberInfo]:
         SubscriberInfo(observer.subscriber.protocol, observer.subscriber.client)
         for observer in broker.observers.route(address)
     ]
-    holders = {topic.name for topic in broker.topics.capturing.route(address)}
+    holders = {topic.name for topic in broker.topics.holders(address)}
     shared = [
         SubscriberInfo(consumer.protocol, consumer.client, found.name, found.lag)
         for found in broker.subscriptions
@@ -97,7 +101,12 @@ def subscribers(broker: Broker, address: Address) -> list[SubscriberInfo]:
         if found.topic in holders
         for member in found.members
     ]
-    return [*live, *shared, *groups]
+    queues = [
+        SubscriberInfo(consumer.protocol, consumer.client, queue.name, queue.lag)
+        for queue in broker.queues.matching(address)
+        for consumer in queue.consumers
+    ]
+    return [*live, *shared, *queues, *groups]
 
 
 def _topic_info(broker: Broker, topic: Topic) -> TopicInfo:
@@ -118,6 +127,15 @@ def _shared(broker: Broker) -> Iterator[SubscriptionInfo]:
     for found in broker.subscriptions:
         members = tuple(f"{who.protocol}:{who.client}" for who in found.consumers)
         yield SubscriptionInfo("shared", found.name, found.topic.name, members, found.lag)
+
+
+def _queues(broker: Broker) -> Iterator[SubscriptionInfo]:
+    for queue in broker.queues:
+        members = tuple(f"{who.protocol}:{who.client}" for who in queue.consumers)
+        shown = [str(pattern) for pattern in queue.patterns[:_PATTERNS_SHOWN]]
+        if len(queue.patterns) > _PATTERNS_SHOWN:
+            shown.append("...")
+        yield SubscriptionInfo("queue", queue.name, " ".join(shown), members, queue.lag)
 
 
 def _partitioned(broker: Broker) -> Iterator[SubscriptionInfo]:

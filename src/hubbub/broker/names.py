@@ -5,7 +5,9 @@ from __future__ import annotations
 from hubbub.model.address import Address
 
 STATE = Address("__hubbub_state")
+QUEUED = Address("__hubbub_queued")
 CONSUMER_OFFSETS = Address("__consumer_offsets")
+RETAINED = Address("__hubbub_retained")
 TRANSACTION_STATE = Address("__transaction_state")
 
 _RESERVED_PREFIX = "__hubbub"

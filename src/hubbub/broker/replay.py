@@ -49,7 +49,7 @@ class Replay:
         self._pattern = pattern
         self._take = take
         self._take_live = take_live
-        self._tails: dict[Partition, Tail] = {}
+        self._tails: dict[Partition, Tail[Record]] = {}
         broker.subscribe(pattern, self)
         self._unwatch = broker.topics.watch(self._follow_from_start)
         for topic in broker.topics:
@@ -65,7 +65,7 @@ class Replay:
 
     def observe(self, message: Message) -> None:
         """Pass a live message on, unless a topic holds it: then it comes as a record."""
-        if not self._broker.topics.capturing.route(message.address):
+        if not self._broker.topics.holders(message.address):
             self._take_live(message)
 
     def resume(self) -> None:
@@ -117,7 +117,7 @@ class Replay:
 
     def _is_first_holder(self, name: Address, address: Address) -> bool:
         """Several topics may hold the message; the one made first, which has most, speaks for it."""
-        holders = self._broker.topics.capturing.route(address)
+        holders = self._broker.topics.holders(address)
         return len(holders) < 2 or min(holders, key=_number).name == name
 
 

@@ -17,6 +17,14 @@ cdef struct View:
     const uint8_t* headers
     Py_ssize_t headers_size
     int64_t timestamp_ms
+    int qos                 # how sure its publisher wants to be of each delivery, a QoS as below
+
+
+cdef enum:
+    # MQTT's words: a receiver gets what it asks for, and no more than the publisher did. Protocols
+    # that have no word for it leave it to the receiver.
+    AT_MOST_ONCE = 0
+    EXACTLY_ONCE = 2
 
 
 cdef inline bint is_plain(const View* view) noexcept:
@@ -30,6 +38,7 @@ cdef object key_of(const View* view)
 
 cdef class Origin:
     cdef object message(self, const View* view)
+    cdef bytes mark(self, const View* view, object source)
 
 
 cdef class Burst:
@@ -85,5 +94,5 @@ cdef class RunObserver:
     cdef int take(self, Run run) except -1
 
 
-cdef Run run_of(Route route, object message)
+cdef Run run_of(Route route, object message, int qos=*)
 cdef Route unrouted(str address)

@@ -33,6 +33,10 @@ cdef class Origin:
         return Message((<Route>view.route).address, value_of(view), key_of(view), (),
                        view.timestamp_ms)
 
+    cdef bytes mark(self, const View* view, object source):
+        """What its protocol wants back with the message that no other protocol has, or nothing."""
+        return b""
+
 
 cdef class Burst:
 
@@ -84,6 +88,7 @@ cdef class Burst:
         view.key_size = -1
         view.reply_size = view.headers_size = 0
         view.timestamp_ms = self._timestamp_ms
+        view.qos = EXACTLY_ONCE
         return view
 
     cdef View* add_named(self, NameCache names, const uint8_t* name, Py_ssize_t size) except NULL:
@@ -214,7 +219,7 @@ cdef class _Given(Origin):
         return self._message
 
 
-cdef Run run_of(Route route, object message):
+cdef Run run_of(Route route, object message, int qos=EXACTLY_ONCE):
     """The run of one message that is an object, on the way to where ``route`` says."""
     cdef Run run = Run.__new__(Run)
     cdef _Given origin = _Given.__new__(_Given)
@@ -233,6 +238,7 @@ cdef Run run_of(Route route, object message):
     view.reply = view.headers = NULL
     view.reply_size = 0
     view.timestamp_ms = message.timestamp_ms
+    view.qos = qos
     # Only the origin looks at these bytes; all others ask whether there are any.
     view.headers_size = has_more(message)
     return run

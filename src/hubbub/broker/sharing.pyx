@@ -1,27 +1,25 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Observers that share the messages among themselves: each goes to one of them, chosen at random.
+"""Observers that share the messages among themselves: each goes to the next of them in turn.
 
 Nothing is kept, so what the chosen one loses is lost; ``hubbub.broker.shared`` is for the rest.
 """
 
-from libc.stdint cimport uint64_t
-
 from hubbub.broker.run cimport Run, RunObserver
 
-import secrets
+from weakref import WeakValueDictionary
 
 from hubbub.model.faults import contain
 
-cdef uint64_t _random = secrets.randbits(64) | 1
+
+cdef class _Rotation:
+    """Whose turn it is in one share, for all addresses that reach it."""
+
+    cdef object __weakref__
+    cdef Py_ssize_t next
 
 
-cdef inline uint64_t next_random() noexcept:
-    """Xorshift64 (Marsaglia 2003): spreads work evenly, and is nothing to rely on for secrets."""
-    global _random
-    _random ^= _random << 13
-    _random ^= _random >> 7
-    _random ^= _random << 17
-    return _random
+# Kept for as long as there are routes to the share.
+cdef object _rotations = WeakValueDictionary()
 
 
 def with_turns(observers):
@@ -35,16 +33,24 @@ def with_turns(observers):
             shares[share].append(observer)
         else:
             shares[share] = [observer]
-    for members in shares.values():
-        found.append(members[0] if len(members) == 1 else Turns(members))
+    for share, members in shares.items():
+        found.append(members[0] if len(members) == 1 else Turns(members, rotation_of(share)))
     return tuple(found)
 
 
-cdef class Turns(RunObserver):
-    """The members of one share that an address reaches."""
+cdef _Rotation rotation_of(object share):
+    rotation = _rotations.get(share)
+    if rotation is None:
+        rotation = _rotations[share] = _Rotation.__new__(_Rotation)
+    return <_Rotation>rotation
 
-    def __init__(self, list members not None):
+
+cdef class Turns(RunObserver):
+    """The members of one share that an address reaches, in the order in which they came."""
+
+    def __init__(self, list members not None, rotation not None):
         self._members = members
+        self._rotation = rotation
 
     @property
     def subscriber(self):
@@ -56,8 +62,20 @@ cdef class Turns(RunObserver):
 
     cdef object among(self, object may_receive, str address):
         """One of those who may have a message to this address, or None."""
-        allowed = [member for member in self._members if may_receive(member, address)]
-        return allowed[next_random() % <uint64_t>len(allowed)] if allowed else None
+        cdef list rooms = [may_receive(member, address) for member in self._members]
+        cdef Py_ssize_t at = self._next(rooms)
+        return None if at < 0 else self._members[at]
+
+    cdef Py_ssize_t _next(self, list rooms) except -2:
+        """Whose turn it is among those with room, -1 if there is none."""
+        cdef _Rotation rotation = <_Rotation>self._rotation
+        cdef Py_ssize_t at
+        for _ in range(len(rooms)):
+            at = rotation.next % <Py_ssize_t>len(rooms)
+            rotation.next = at + 1
+            if rooms[at]:
+                return at
+        return -1
 
     cdef Py_ssize_t room(self, Run run) except -1:
         cdef Py_ssize_t most = 0
@@ -66,26 +84,20 @@ cdef class Turns(RunObserver):
         return min(most, run.count)
 
     cdef int take(self, Run run) except -1:
-        cdef list members = [], rooms = [], picked = []
+        cdef list rooms = [room_of(member, run) for member in self._members]
+        cdef list picked = [None] * len(rooms)
         cdef Py_ssize_t index, at
-        for member in self._members:
-            at = room_of(member, run)
-            if at:
-                members.append(member)
-                rooms.append(at)
-                picked.append([])
         for index in range(run.count):
-            if not members:
+            at = self._next(rooms)
+            if at < 0:
                 break
-            at = next_random() % <uint64_t>len(members)
-            (<list>picked[at]).append(index)
             rooms[at] -= 1
-            if rooms[at] == 0:
-                hand_over(members.pop(at), run.picked(picked.pop(at)))
-                rooms.pop(at)
-        for at in range(len(members)):
+            if picked[at] is None:
+                picked[at] = []
+            (<list>picked[at]).append(index)
+        for at in range(len(rooms)):
             if picked[at]:
-                hand_over(members[at], run if run.count == 1 else run.picked(picked[at]))
+                hand_over(self._members[at], run if run.count == 1 else run.picked(picked[at]))
         return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hubbub.broker.publication import Stored
 from hubbub.log import batch
 from hubbub.log.reader import read_all
 from hubbub.model.settings import FOREVER, TopicSettings
@@ -65,6 +66,12 @@ class StateLog:
                 records, size = [], 0
         if records:
             self._log.append(batch.encode(records), now)
+
+    @property
+    def stored(self) -> Stored:
+        """Every change made so far, for those who wait for it together with something else."""
+        end = self._log.end_offset
+        return Stored(self._log, "", 0, end - 1, end)
 
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once every change made so far survives power loss, or with the failure."""

@@ -11,9 +11,10 @@ cdef class Storing:
     cdef readonly dict refused
 
     cdef int put(self, Py_ssize_t index, object topic) except -1
-    cdef int _put_plain(self, Py_ssize_t index, object topic, object partition) except -1
+    cdef int _put_plain(self, Py_ssize_t index, object topic, object partition,
+                        bytes mark) except -1
     cdef int _put_message(self, Py_ssize_t index, object topic, object partition,
-                          object message) except -1
+                          object message, bytes mark) except -1
     cdef int close(self) except -1
     cdef object _begin(self, object partition, int64_t timestamp_ms)
     cdef int _append(self, object batch) except -1

@@ -6,7 +6,7 @@ message is taken. What others refuse by their settings is their own affair.
 """
 
 from hubbub.broker.routes cimport Route
-from hubbub.broker.run cimport View, is_plain
+from hubbub.broker.run cimport AT_MOST_ONCE, View, is_plain
 from hubbub.log.builder cimport BatchBuilder
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t
@@ -15,7 +15,7 @@ import logging
 
 from hubbub.broker.publication import Stored
 from hubbub.log.builder import encode_headers, record_room
-from hubbub.log.records import ADDRESS_HEADER, parts_of
+from hubbub.log.records import ADDRESS_HEADER, MARK_HEADER, parts_of
 from hubbub.model.errors import HubbubError, MissingKeyError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,11 @@ cdef class Storing:
         cdef View* view = &self._run.views[index]
         cdef const uint8_t* key = view.key
         cdef Py_ssize_t key_size = view.key_size
-        cdef bytes raw
+        cdef bytes raw, mark = b""
+        if topic.queued:
+            if view.qos == AT_MOST_ONCE:
+                return 0  # nobody waits for it
+            mark = self._run.origin.mark(view, self._run.source)
         message = None
         if not is_plain(view):
             message = self._run.origin.message(view)
@@ -70,16 +74,20 @@ cdef class Storing:
         partition = topic.partitions[(<Route>view.route).partition(
             key, key_size, len(topic.partitions))]
         if message is None:
-            self._put_plain(index, topic, partition)
+            self._put_plain(index, topic, partition, mark)
         else:
-            self._put_message(index, topic, partition, message)
+            self._put_message(index, topic, partition, message, mark)
         return 0
 
-    cdef int _put_plain(self, Py_ssize_t index, object topic, object partition) except -1:
+    cdef int _put_plain(self, Py_ssize_t index, object topic, object partition,
+                        bytes mark) except -1:
         cdef View* view = &self._run.views[index]
         cdef Route route = <Route>view.route
         cdef bytes headers = NO_HEADERS if route.address == topic.name else route.spelled(ADDRESS)
         cdef _Batch batch
+        if mark:
+            headers = encode_headers([
+                (ADDRESS_HEADER, route.address.encode()), (MARK_HEADER, mark)])
         found = self._open.get(partition)
         if found is not None:
             room = record_room(view.key_size, view.value_size) + len(headers)
@@ -92,7 +100,7 @@ cdef class Storing:
             view.timestamp_ms, view.key, view.key_size, view.value, view.value_size, headers)
 
     cdef int _put_message(self, Py_ssize_t index, object topic, object partition,
-                          object message) except -1:
+                          object message, bytes mark) except -1:
         """One with headers goes alone: its size is only known once it is encoded."""
         cdef _Batch batch
         found = self._open.get(partition)
@@ -100,7 +108,10 @@ cdef class Storing:
             self._append(found)
         batch = <_Batch>self._begin(partition, message.timestamp_ms)
         batch.indexes.append(index)
-        batch.builder.add_parts(*parts_of(message, topic.name))
+        timestamp_ms, key, value, headers = parts_of(message, topic.name)
+        if mark:
+            headers = (*headers, (MARK_HEADER, mark))
+        batch.builder.add_parts(timestamp_ms, key, value, headers)
         return self._append(batch)
 
     cdef int close(self) except -1:

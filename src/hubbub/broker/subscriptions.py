@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hubbub.broker.cursor import CursorState
-from hubbub.broker.shared import SharedSettings, SharedSubscription
+from hubbub.broker.shared import (
+    SharedSettings,
+    SharedSubscription,
+    decode_settings,
+    encode_settings,
+)
 from hubbub.broker.tail import start_offset
 from hubbub.model.errors import InvalidSettingsError, StorageError
 
@@ -83,13 +88,13 @@ class Subscriptions:
         found = self._subscriptions.get(key)
         if found is not None:
             if settings is not None and settings != found.settings:
-                self._state.put((msgspec.json.encode(key), msgspec.json.encode(settings)))
+                self._state.put((msgspec.json.encode(key), encode_settings(settings)))
                 found.settings = settings
             return found
         if len(name.encode()) > MAX_NAME_BYTES:
             raise InvalidSettingsError(f"a subscription's name has at most {MAX_NAME_BYTES} bytes")
         settings = settings or SharedSettings()
-        self._state.put((msgspec.json.encode(key), msgspec.json.encode(settings)))
+        self._state.put((msgspec.json.encode(key), encode_settings(settings)))
         subscription = self._make(key, topic, settings)
         for partition in topic.partitions:
             subscription.open(partition.index, CursorState(start_offset(partition, start)))
@@ -170,7 +175,7 @@ class Subscriptions:
                 continue
             topic = self._topics.by_id(key.topic)
             if topic is not None:
-                self._make(key, topic, msgspec.json.decode(value, type=SharedSettings))
+                self._make(key, topic, decode_settings(value))
         for subscription in self:
             for partition in subscription.topic.partitions:
                 place = CursorKey(subscription.name, subscription.topic.id, partition.index)

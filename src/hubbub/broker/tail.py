@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -13,10 +13,19 @@ from hubbub.model.errors import CorruptLogError, HubbubError, OffsetOutOfRangeEr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hubbub.broker.decode import RecordDecoder
     from hubbub.broker.partition import Partition
     from hubbub.broker.timers import Timer, Timers
-    from hubbub.model.message import Record
+
+
+class Placed(Protocol):
+    """A record, decoded as far as whoever takes it needs."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands."""
+
+
+R = TypeVar("R", bound=Placed)
 
 
 class FromTime(msgspec.Struct, frozen=True, tag="time"):
@@ -47,7 +56,7 @@ def start_offset(partition: Partition, start: Start) -> int:
     return log.end_offset
 
 
-class Tail:
+class Tail(Generic[R]):
     """Hands the durable records of one partition to ``take``, from ``offset`` on, until closed.
 
     ``take`` says whether it wants more; after a False the tail rests until ``resume``. Each turn
@@ -58,16 +67,16 @@ class Tail:
         self,
         partition: Partition,
         offset: int,
-        take: Callable[[Record], bool],
+        take: Callable[[R], bool],
         timers: Timers,
-        decode: RecordDecoder,
+        decode: Callable[[bytes, Partition], list[R]],
     ) -> None:
         self.partition = partition
         self.offset = offset
         self._take = take
         self._timers = timers
         self._decode = decode
-        self._ready: list[Record] = []  # decoded and not yet taken, last one first
+        self._ready: list[R] = []  # decoded and not yet taken, last one first
         self._turn: Timer | None = None
         self._closed = False
         partition.watch(self.resume)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from hubbub.broker.names import is_reserved
+from hubbub.broker.names import QUEUED, is_reserved
 from hubbub.broker.partition import Partition
 from hubbub.broker.router import Router
 from hubbub.broker.state import STATE_SETTINGS, StateLog
@@ -57,6 +58,7 @@ class Topic:
         self.created_ms = entry.created_ms
         self.settings = entry.settings
         self.internal = is_reserved(name)
+        self.queued = name == QUEUED  # it holds what waits in queues, a copy of what others hold
         self.partitions: list[Partition] = []
 
     @property
@@ -84,6 +86,7 @@ class Catalogue:
         self._state = StateLog(log.open(_CATALOGUE_NUMBER, 0, STATE_SETTINGS), timers)
         self._watchers: list[Callable[[Topic], None]] = []
         self.capturing: Router[Topic] = Router()
+        self._borrowed: Counter[tuple[Topic, Pattern]] = Counter()
         self._load()
 
     def __iter__(self) -> Iterator[Topic]:
@@ -96,6 +99,26 @@ class Catalogue:
     def by_id(self, topic_id: uuid.UUID) -> Topic | None:
         """The topic of that id, which no later topic of the same name shares."""
         return self._by_id.get(topic_id)
+
+    def holders(self, address: Address) -> list[Topic]:
+        """The topics in which clients find what is published to the address."""
+        return [topic for topic in self.capturing.route(address) if not topic.queued]
+
+    def capture(self, topic: Topic, pattern: Pattern) -> None:
+        """Let ``topic`` remember what matches, until it was released as often as captured.
+
+        It is none of the topic's settings, and not stored.
+        """
+        self._borrowed[topic, pattern] += 1
+        if self._borrowed[topic, pattern] == 1:
+            self.capturing.add(pattern, topic)
+
+    def release(self, topic: Topic, pattern: Pattern) -> None:
+        """Undo one ``capture``."""
+        self._borrowed[topic, pattern] -= 1
+        if not self._borrowed[topic, pattern]:
+            del self._borrowed[topic, pattern]
+            self.capturing.remove(pattern, topic)
 
     def watch(self, call: Callable[[Topic], None]) -> Callable[[], None]:
         """Call ``call`` with each topic that is made or gets partitions; the result undoes it."""
@@ -125,7 +148,8 @@ class Catalogue:
         _check_partitions(partitions)
         settings = settings or TopicSettings()
         check_captures(settings)
-        self._check_room(partitions)
+        if not is_reserved(name):  # which a broker cannot start without
+            self._check_room(partitions)
         number, self._next_number = self._next_number, self._next_number + 1
         entry = TopicEntry(number, uuid.uuid4(), partitions, settings, self._timers.wall_ms)
         topic = Topic(name, entry)

@@ -91,9 +91,7 @@ cdef class Trie:
                 if not literal_only:
                     collect(found, node.children.get(_MANY), self._matches)
                     self._reach(following, node.children.get(_ONE))
-                # A wildcard character in an address is a letter.
-                if part != _ONE and part != _ANY and part != _MANY:
-                    self._reach(following, node.children.get(part))
+                self._reach(following, node.children.get(part))
             literal_only = False
             front = following
             if not front:

@@ -180,7 +180,7 @@ class LocalBackend:
                 engine = Engine(self._open_log(), self._lock, self._deliver)
                 for observer in self._live.values():
                     engine.broker.subscribe(observer.pattern, observer)
-                engine.broker.topics.watch(lambda _: self._routes.clear())
+                engine.broker.topics.capturing.watch(lambda _: self._routes.clear())
                 self._observers = engine.broker.observers
                 self._routes.clear()
                 self._engine = engine

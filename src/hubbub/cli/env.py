@@ -61,6 +61,8 @@ def variables(bound: dict[str, str]) -> dict[str, str]:
             found["REDIS_URL"] = f"redis://{here}"
         elif listener == "nats":
             found["NATS_URL"] = f"nats://{here}"
+        elif listener == "mqtt":
+            found["MQTT_SERVER"] = f"mqtt://{here}"
         elif listener == "bus":
             found["HUBBUB_URL"] = f"hubbub://{here}"
     return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hubbub.server.binding import Endpoint
     from hubbub.server.config import Config
 
-_TITLES = {"kafka": "Kafka", "redis": "Redis", "nats": "NATS", "bus": "hubbub"}
+_TITLES = {"kafka": "Kafka", "redis": "Redis", "nats": "NATS", "mqtt": "MQTT", "bus": "hubbub"}
 
 _OPTIONS = (
     click.option(
@@ -74,7 +74,7 @@ def _server_options(command: Callable[..., None]) -> Callable[..., None]:
 def serve(**flags: Any) -> None:
     """Run a server.
 
-    Kafka on 9092, Redis on 6379, NATS on 4222 and hubbub's own protocol on 8221, all on 127.0.0.1. Prints a line
+    Kafka on 9092, Redis on 6379, NATS on 4222, MQTT on 1883 and hubbub's own protocol on 8221, all on 127.0.0.1. Prints a line
     per listener when ready. SIGTERM and Ctrl-C finish what was begun and exit 0. A taken port, a
     locked data directory or a setting that means nothing exits 78.
     """

@@ -22,7 +22,8 @@ from hubbub.cli.command import Command
 def subscriptions(url: str | None, topic: str | None, *, as_json: bool) -> None:
     """List subscriptions and their lag.
 
-    Kafka consumer groups are partitioned, groups of the Python API and of `sub --group` are shared.
+    Kafka consumer groups are partitioned, groups of the Python API and of `sub --group` are shared. A
+    queue has the patterns that it is bound to where the others have their topic.
     LAG counts messages that are stored and not yet committed or acknowledged.
     """
     with connected(url) as broker:

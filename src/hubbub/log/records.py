@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hubbub.log import batch
-from hubbub.model.address import parse_address
+from hubbub.model.address import Address, parse_address
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message, Record
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from hubbub.log.batch import RecordParts
-    from hubbub.model.address import Address
+    from hubbub.log.batch import RawRecord, RecordParts
     from hubbub.model.message import Headers
 
 RESERVED_HEADER_PREFIX = "hubbub-"
 
 ADDRESS_HEADER = RESERVED_HEADER_PREFIX + "address"  # only where it is not the topic's name
 EXPIRY_HEADER = RESERVED_HEADER_PREFIX + "expiry"  # milliseconds, in decimal
+# What a publisher's protocol wants back from a queue, in bytes of its own.
+MARK_HEADER = RESERVED_HEADER_PREFIX + "mark"
 CONTENT_TYPE_HEADER = "content-type"
 MESSAGE_ID_HEADER = "message-id"
 REPLY_TO_HEADER = "reply-to"
@@ -47,15 +48,20 @@ def decode_records(data: bytes, topic: Address, partition: int) -> list[Record]:
 
     Raises: CorruptBatchError.
     """
-    return [
-        Record(
-            message_of(topic, raw.timestamp_ms, raw.key, raw.value, raw.headers, trusted=True),
-            topic,
-            partition,
-            raw.offset,
-        )
-        for raw in batch.decode(data)
-    ]
+    return [record_of(raw, topic, partition) for raw in batch.decode(data)]
+
+
+def record_of(raw: RawRecord, topic: Address, partition: int) -> Record:
+    """The message in one stored record, at the address that its header says."""
+    message = message_of(topic, raw.timestamp_ms, raw.key, raw.value, raw.headers, trusted=True)
+    return Record(message, topic, partition, raw.offset)
+
+
+def address_in(raw: RawRecord, topic: Address) -> Address:
+    """The address of a record that the broker stored itself, read without decoding the rest."""
+    if raw.headers and raw.headers[0][0] == ADDRESS_HEADER:
+        return Address((raw.headers[0][1] or b"").decode())
+    return topic
 
 
 def parts_of(message: Message, topic: Address) -> RecordParts:

@@ -22,7 +22,8 @@ Address = NewType("Address", str)
 # MQTT's length field for a topic name is 16 bits wide; no other protocol allows longer names.
 MAX_ADDRESS_BYTES = 65_535
 # Deeper hierarchies have crashed brokers that matched by recursion; real ones stay under twenty.
-MAX_LEVELS = 128
+# mosquitto takes 200 separators, and so do its tests.
+MAX_LEVELS = 201
 
 _UNPRINTABLE = [
     *range(0x20),

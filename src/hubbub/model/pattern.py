@@ -1,8 +1,8 @@
 """Patterns: which addresses an observer, a subscription or a topic is interested in.
 
 ``*`` stands for one level, ``#`` for any number of levels, none included, and ``>`` at the end for
-one or more. Redis globs match the dotted text instead. Leading wildcards leave internal addresses
-(``$...`` and ``__...``) alone.
+one or more, where a pattern is text. Redis globs match the dotted text instead. Leading wildcards
+leave internal addresses (``$...`` and ``__...``) alone.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from hubbub.model import glob
 from hubbub.model.address import Address, is_internal, parse_address
 from hubbub.model.errors import InvalidAddressError
 
-ONE = "*"
-ANY = "#"
-MANY = ">"
+# What stands for levels is text that no level can be: to a protocol where one of these characters
+# is a letter, its patterns may hold that letter beside wildcards.
+ONE = "\0*"
+ANY = "\0#"
+MANY = "\0>"
+_WILDCARDS = {"*": ONE, "#": ANY, ">": MANY}
 
 # A glob is tried against every new address: the product of both lengths bounds one match.
 MAX_GLOB_BYTES = 1024
@@ -49,7 +52,7 @@ class Wildcard:
         return _match_levels(self.levels, address.split("."))
 
     def __str__(self) -> str:
-        return ".".join(self.levels)
+        return ".".join(self.levels).replace("\0", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def parse_pattern(text: str) -> Exact | Wildcard:
         InvalidAddressError: the text is no address, or ``>`` stands before the end.
     """
     address = parse_address(text)
-    parts = tuple(address.split("."))
+    parts = tuple(_WILDCARDS.get(level, level) for level in address.split("."))
     if not {ONE, ANY, MANY} & set(parts):
         return Exact(address)
     if MANY in parts[:-1]:

@@ -78,7 +78,7 @@ class Server:
         gone = [connection.gone for connection in self._connections]
         if gone:
             await asyncio.wait(gone, timeout=DRAIN_SECONDS)
-        self.broker.subscriptions.store()
+        self.broker.store()
         await self._committer.drain()
         self._committer.close()
         self.broker.close()

@@ -15,7 +15,7 @@ from hubbub.model.address import MAX_LEVELS, Address, from_raw
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.escape import Escape
 from hubbub.model.message import Message
-from hubbub.model.pattern import ANY, MANY, ONE, Exact, Pattern, Wildcard
+from hubbub.model.pattern import MANY, ONE, Exact, Pattern, Wildcard
 from hubbub.protocols.nats.codec import decode_headers, encode_headers
 
 if TYPE_CHECKING:
@@ -84,11 +84,7 @@ def pattern_of(subject: bytes) -> Pattern:
         return Exact(address_of(subject))
     if len(tokens) > MAX_LEVELS or b">" in tokens[:-1]:
         raise InvalidAddressError("'>' stands only at the end of a subject")
-    levels = tuple(_pattern_level(token) for token in tokens)
-    if ANY in levels:
-        # Our patterns have no way to say that this one is a letter, where others are wildcards.
-        raise InvalidAddressError("a subject with wildcards has no token '#'")
-    return Wildcard(levels)
+    return Wildcard(tuple(_pattern_level(token) for token in tokens))
 
 
 def _pattern_level(token: bytes) -> str:

@@ -1,0 +1,276 @@
+"""All sessions of a listener: by client identifier, until they expire, there again after a restart."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from hubbub.broker.shared import SharedSettings
+from hubbub.model.errors import StorageError
+from hubbub.model.faults import contain
+from hubbub.protocols.mqtt.codec import TopicFilter
+from hubbub.protocols.mqtt.filters import Subscription, subscription_of
+from hubbub.protocols.mqtt.flow import FlowState
+from hubbub.protocols.mqtt.matches import Matches
+from hubbub.protocols.mqtt.session_state import NEVER, SessionKey, SessionState
+from hubbub.protocols.mqtt.shares import PREFIX as SHARE_PREFIX
+from hubbub.protocols.mqtt.shares import Shares
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hubbub.broker.broker import Broker
+    from hubbub.broker.publication import Stored
+    from hubbub.broker.queue import Queue
+    from hubbub.broker.timers import Timer
+    from hubbub.protocols.mqtt.settings import Settings
+
+TABLE = b"mqtt"
+SESSION_PREFIX = "mqtt:"
+
+# How often what cannot be stored (a full disk) is tried again, in seconds.
+_STORE_AGAIN_AFTER = 1.0
+_NAME_BYTES = 255  # of a queue
+
+# A client is sent a message again when it comes back, and not before [MQTT-4.4.0-1].
+_UNTIL_RECONNECT = SharedSettings(ack_deadline=math.inf)
+
+
+class SessionEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A session as it is stored. ``ended_ms``: since when its client is away, Unix milliseconds."""
+
+    expiry: int
+    ended_ms: int | None = None
+
+
+class StoredKey(msgspec.Struct, frozen=True, array_like=True):
+    """Names something of a session in the state topic; ``text`` is a topic filter."""
+
+    of: str  # "session", "flow" or "filter"
+    principal: str
+    client_id: str
+    text: bytes = b""
+
+
+class StoredFilter(msgspec.Struct, frozen=True, array_like=True):
+    """A subscription as it is stored."""
+
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    identifier: int | None
+
+
+class Sessions:
+    """Sessions by key; those that outlive their connections in a table of the broker's state."""
+
+    def __init__(self, broker: Broker, settings: Settings) -> None:
+        self.broker = broker
+        self.timers = broker.timers
+        self.settings = settings
+        self.matches = Matches()
+        self.shares = Shares(broker, _UNTIL_RECONNECT)
+        self._table = broker.table(TABLE)
+        self._sessions: dict[SessionKey, SessionState] = {}
+        self._expiring: dict[SessionKey, Timer] = {}
+        self._moved: dict[SessionState, None] = {}  # whose flow is to be stored
+        self._turn: Timer | None = None
+        self._load()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[SessionState]:
+        return iter(tuple(self._sessions.values()))
+
+    def get(self, key: SessionKey) -> SessionState | None:
+        """The session, whether its client is there or not."""
+        return self._sessions.get(key)
+
+    def has_room(self, key: SessionKey) -> bool:
+        """Whether there may be a session of this key."""
+        return key in self._sessions or len(self._sessions) < self.settings.max_sessions
+
+    def open(self, key: SessionKey, expiry: int) -> SessionState:
+        """The session, new if there is none, of a client that has come. Raises StorageError."""
+        state = self._sessions.get(key)
+        if state is None:
+            state = SessionState(self, key, expiry)
+            self.keep_for(state, expiry)
+            self._sessions[key] = state
+        else:
+            self._stop_expiry(key)
+            self.keep_for(state, expiry)
+        return state
+
+    def keep_for(self, state: SessionState, expiry: int) -> None:
+        """Let the session outlive its connections by so many seconds. Raises StorageError."""
+        state.expiry = expiry
+        self._store_entry(state, None)
+
+    def leave(self, state: SessionState) -> None:
+        """The client is gone; what is left of the session stays for its Session Expiry Interval."""
+        if not state.outlives_connection:
+            self.end(state)
+            return
+        contain(self._store_entry, state, self.timers.wall_ms)
+        self._expire_after(state, state.expiry)
+
+    def end(self, state: SessionState) -> None:
+        """Forget the session (4.1.0-2)."""
+        if self._sessions.get(state.key) is not state:
+            return
+        del self._sessions[state.key]
+        self._stop_expiry(state.key)
+        self._moved.pop(state, None)
+        contain(state.end)
+        contain(self._forget, state)
+
+    # --- what sessions ask ---------------------------------------------------------------------
+
+    def open_queue(self, key: SessionKey) -> Queue:
+        """The queue of a session that outlives its connections. Raises StorageError."""
+        limit = self.settings.max_queued_messages
+        return self.broker.queues.open(queue_name(key), _UNTIL_RECONNECT, limit)
+
+    def subscribed(self, state: SessionState, subscription: Subscription) -> None:
+        """Store a subscription. Raises StorageError."""
+        stored = StoredFilter(
+            subscription.qos,
+            subscription.no_local,
+            subscription.retain_as_published,
+            subscription.identifier,
+        )
+        self._put(_key("filter", state.key, subscription.text), stored)
+
+    def unsubscribed(self, state: SessionState, subscription: Subscription) -> None:
+        """Forget a stored subscription. Raises StorageError."""
+        self._put(_key("filter", state.key, subscription.text), None)
+
+    def flow_changed(self, state: SessionState) -> None:
+        """Store, soon, which Packet Identifiers are in use."""
+        self._moved[state] = None
+        if self._turn is None:
+            self._turn = self.timers.after(0, self._store_in_turn)
+
+    def when_flow_durable(self, state: SessionState, done: Callable[[], None]) -> None:
+        """Call ``done`` once the session's flow survives power loss; never if it cannot be stored."""
+        self._moved[state] = None
+        try:
+            self._store_flows()
+        except StorageError:
+            self.flow_changed(state)
+            return
+        self._table.when_durable(lambda failure: None if failure else done())
+
+    def store_received(self, state: SessionState) -> Stored:
+        """Store which messages of QoS 2 the client published; what to wait for. Raises StorageError."""
+        self._moved[state] = None
+        self._store_flows()
+        return self._table.stored
+
+    def when_durable(self, done: Callable[[Exception | None], None]) -> None:
+        """Call ``done`` once every change made so far survives power loss, or with the failure."""
+        self._table.when_durable(done)
+
+    # --- expiry --------------------------------------------------------------------------------
+
+    def _expire_after(self, state: SessionState, seconds: float) -> None:
+        if state.expiry != NEVER:
+            self._expiring[state.key] = self.timers.after(max(seconds, 0), lambda: self.end(state))
+
+    def _stop_expiry(self, key: SessionKey) -> None:
+        timer = self._expiring.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    # --- storing -------------------------------------------------------------------------------
+
+    def _store_in_turn(self) -> None:
+        self._turn = None
+        try:
+            self._store_flows()
+        except StorageError:
+            self._turn = self.timers.after(_STORE_AGAIN_AFTER, self._store_in_turn)
+
+    def _store_flows(self) -> None:
+        pairs = [
+            (_key("flow", state.key), msgspec.msgpack.encode(state.flow.state))
+            for state in self._moved
+            if self._sessions.get(state.key) is state
+        ]
+        if pairs:
+            self._table.put(*pairs)
+        self._moved.clear()
+
+    def _store_entry(self, state: SessionState, ended_ms: int | None) -> None:
+        if state.outlives_connection or state.is_queued:
+            self._put(_key("session", state.key), SessionEntry(state.expiry, ended_ms))
+
+    def _put(self, key: bytes, value: object) -> None:
+        self._table.put((key, None if value is None else msgspec.msgpack.encode(value)))
+
+    def _forget(self, state: SessionState) -> None:
+        if state.flow.own is None:
+            return
+        keys = [_key("filter", state.key, each.text) for each in state.filters]
+        keys += [_key("flow", state.key), _key("session", state.key)]
+        self._table.put(*((key, None) for key in keys))
+        queue, state.flow.own = state.flow.own.queue, None
+        self.broker.queues.delete(queue)
+
+    def _load(self) -> None:
+        entries: dict[SessionKey, SessionEntry] = {}
+        filters: dict[SessionKey, list[Subscription]] = {}
+        flows: dict[SessionKey, FlowState] = {}
+        for raw, value in self._table.load().items():
+            stored = msgspec.msgpack.decode(raw, type=StoredKey)
+            key = SessionKey(stored.principal, stored.client_id)
+            if stored.of == "session":
+                entries[key] = msgspec.msgpack.decode(value, type=SessionEntry)
+            elif stored.of == "flow":
+                flows[key] = msgspec.msgpack.decode(value, type=FlowState)
+            else:
+                kept = msgspec.msgpack.decode(value, type=StoredFilter)
+                filters.setdefault(key, []).append(_subscription(stored.text, kept))
+        for key, entry in entries.items():
+            state = SessionState(self, key, entry.expiry)
+            self._sessions[key] = state
+            state.restore(filters.get(key, []))
+            if key in flows:
+                state.flow.restore(flows[key])
+            ended_ms = self.timers.wall_ms if entry.ended_ms is None else entry.ended_ms
+            away = max(self.timers.wall_ms - ended_ms, 0) / 1000
+            self._expire_after(state, entry.expiry - away)
+        self._delete_orphans()
+
+    def _delete_orphans(self) -> None:
+        """Queues of shared subscriptions whose clients did not outlive the broker."""
+        kept = {group.queue for group in self.shares}
+        kept |= {state.flow.own.queue for state in self if state.flow.own is not None}
+        for queue in self.broker.queues:
+            if queue.name.startswith((SESSION_PREFIX, SHARE_PREFIX)) and queue not in kept:
+                contain(self.broker.queues.delete, queue)
+
+
+def _subscription(text: bytes, kept: StoredFilter) -> Subscription:
+    wanted = TopicFilter(text, kept.qos, kept.no_local, kept.retain_as_published, 0)
+    return subscription_of(wanted, kept.identifier)
+
+
+def _key(of: str, key: SessionKey, text: bytes = b"") -> bytes:
+    return msgspec.msgpack.encode(StoredKey(of, key.principal, key.client_id, text))
+
+
+def queue_name(key: SessionKey) -> str:
+    """The queue of a session, for listings too; a long name is cut, and told apart by its digest."""
+    owner = f"{key.principal}:{key.client_id}" if key.principal else f":{key.client_id}"
+    name = SESSION_PREFIX + owner
+    raw = name.encode()
+    if len(raw) <= _NAME_BYTES and "#" not in name:
+        return name
+    digest = hashlib.sha256(msgspec.msgpack.encode(key)).hexdigest()
+    return f"{raw[: _NAME_BYTES - 66].decode(errors='ignore')}#{digest}"
