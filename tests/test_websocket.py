@@ -435,6 +435,40 @@ def test_a_length_is_no_reason_to_reserve_memory(run):
     run(test)
 
 
+def test_who_was_not_answered_yet_may_have_little_of_a_frame_kept(run):
+    class Silent(Toy):
+        def receive(self, data):
+            self.got += data
+            if data.endswith(b"?"):
+                self.outbox.write(b"welcome")
+
+    async def test():
+        async with serving(ToyListener(Silent)) as served:
+            async with served.connect() as client:
+                await client.send(bytes(128 * KIBIBYTE))
+                await client.ping()
+                await client.send(bytes(512 * KIBIBYTE))
+                with contextlib.suppress(websockets.ConnectionClosedError):
+                    await client.recv()
+                assert client.close_code == 1009
+            async with served.connect() as client:
+                await client.send(b"?")
+                assert await client.recv(decode=False) == b"welcome"
+                await client.send(bytes(512 * KIBIBYTE) + b"?")
+                assert await client.recv(decode=False) == b"welcome"
+
+    run(test)
+
+
+def test_who_begins_with_the_answer_under_way_may_go_on_at_once(run):
+    async def test():
+        async with serving() as served, served.connect() as client:
+            await client.send([b"hello", bytes(512 * KIBIBYTE)])
+            assert await received(client, 5 + 512 * KIBIBYTE) == b"hello" + bytes(512 * KIBIBYTE)
+
+    run(test)
+
+
 def test_a_frame_may_be_as_large_as_is_set_and_no_larger(run):
     async def test():
         async with serving(max_frame_size="1000") as served, served.connect() as client:

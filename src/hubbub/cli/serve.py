@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from hubbub.server.binding import Endpoint
     from hubbub.server.config import Config
 
-_TITLES = {"kafka": "Kafka", "redis": "Redis", "nats": "NATS", "mqtt": "MQTT", "bus": "hubbub"}
+_TITLES = {
+    "kafka": "Kafka",
+    "redis": "Redis",
+    "nats": "NATS",
+    "mqtt": "MQTT",
+    "mqtt-ws": "MQTT over WebSocket",
+    "bus": "hubbub",
+}
 
 _OPTIONS = (
     click.option(

@@ -11,6 +11,9 @@ class FrameOutbox(Outbox):
     """What is sent after all else when the connection is being closed: a Close frame."""
 
     def __init__(self, on_ready: Callable[[], None]) -> None: ...
+    @property
+    def answered(self) -> bool:
+        """Whether the session has had anything to say since framing has started."""
     def start_framing(self) -> None:
         """From here on; what was written before, the answer to the handshake, leaves as it is."""
     def write_control(self, frame: bytes) -> None:

@@ -28,12 +28,17 @@ cdef class FrameOutbox(Outbox):
     cdef Py_ssize_t _begun      # what is still to be sent of what cannot be taken back
     cdef list _control          # whole frames, to be sent before the next one of the session's
     cdef bint _ended            # the last frame is among the chunks
+    cdef bint _answered
     cdef public bytes last_frame
 
     def __init__(self, on_ready):
         Outbox.__init__(self, on_ready)
         self._control = []
         self.last_frame = NORMAL_CLOSURE
+
+    @property
+    def answered(self):
+        return self._answered or self.size > self._begun + sum(map(len, self._control))
 
     def start_framing(self):
         self.seal()
@@ -99,6 +104,7 @@ cdef class FrameOutbox(Outbox):
             index += 1
         header = _header(size)
         self._put_first(header)
+        self._answered = True
         self.size += PyBytes_GET_SIZE(header)
         self._begun = PyBytes_GET_SIZE(header) + size
         return 0

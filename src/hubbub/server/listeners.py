@@ -79,5 +79,7 @@ LISTENERS: dict[str, Registration | OverWebSocket] = {
             "sys_interval",
         ),
     ),
+    # mosquitto's port; mqttv3.1 is what clients of MQTT 3.1 offer.
+    "mqtt-ws": OverWebSocket("mqtt", 9001, ("mqtt", "mqttv3.1")),
     "bus": Registration("hubbub.protocols.bus.listener", "BusListener", 8221),
 }

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 
 # How long a peer has for its request; what comes after is the protocol's to time.
 HANDSHAKE_SECONDS = 10.0
-# A frame is received whole before any of it is handed on: a message as large as topics take by
-# default, and what its protocol says around it.
-MAX_FRAME_BYTES = 2 * 1024 * 1024
+# A frame is received whole before any of it is handed on: as large as MQTT's packets may be.
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+# And so much of one is kept from a peer that has not been answered anything yet: what protocols
+# take before they know who it is, and the frame around it.
+UNANSWERED_BYTES = 132 * 1024
 # picows doubles its buffer when one read fills it: with less at once it does so for frames only.
 _BUFFER_BYTES = 4 * 1024
 _PIECE_BYTES = 3 * 1024
@@ -84,11 +86,11 @@ class WebSocketSession:
     """One connection: first the handshake, then a session of the protocol inside frames."""
 
     def __init__(self, front: WebSocketListener, peer: Peer, outbox: Outbox) -> None:
-        framed = FrameOutbox(outbox.wake)
-        self.outbox: Outbox = framed
+        self._framed = FrameOutbox(outbox.wake)
+        self.outbox: Outbox = self._framed
         self._listener = front.listener
         self._peer = peer
-        self._frames = _Frames(front, framed)
+        self._frames = _Frames(front, self._framed)
         self._session: Session | None = None
         self._handshake = front.timers.after(HANDSHAKE_SECONDS, self.outbox.abort)
 
@@ -105,6 +107,8 @@ class WebSocketSession:
             self._session = self._listener.session(self._peer, self.outbox)
         if payload and self._session is not None:
             self._session.receive(payload)
+        if self._frames.held > UNANSWERED_BYTES and not self._framed.answered:
+            self._frames.refuse_size()
         if self._frames.ended:
             self.outbox.close()
 
@@ -127,6 +131,7 @@ class _Frames(WSListener):
     def __init__(self, front: WebSocketListener, outbox: FrameOutbox) -> None:
         self.connected = False
         self.ended = False
+        self.held = 0  # of what was fed, what is not handed on yet
         self._terms = front.terms
         self._outbox = outbox
         self._payload: list[bytes] = []
@@ -145,7 +150,7 @@ class _Frames(WSListener):
             auto_ping_idle_timeout=0,
             auto_ping_reply_timeout=0,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
-            enable_auto_pong=True,
+            enable_auto_pong=False,  # every frame is to be seen here
             max_frame_size=front.max_frame_size,
             extra_headers=None,
             read_buffer_init_size=_BUFFER_BYTES,
@@ -159,11 +164,16 @@ class _Frames(WSListener):
             buffer = self._protocol.get_buffer(-1)
             size = min(len(left), len(buffer), _PIECE_BYTES)
             buffer[:size] = left[:size]
+            self.held += size
             self._protocol.buffer_updated(size)
             left = left[size:]
         payload = b"".join(self._payload)
         self._payload.clear()
         return payload
+
+    def refuse_size(self) -> None:
+        """End the connection: what is held is too much."""
+        self._end(self._protocol.transport, WSCloseCode.MESSAGE_TOO_BIG)
 
     def disconnected(self) -> None:
         """Let go of picows, which refers back to this."""
@@ -185,6 +195,7 @@ class _Frames(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A frame has become whole."""
         kind = frame.msg_type
+        self.held = frame.tail_size
         if self._deaf:
             return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
@@ -198,6 +209,8 @@ class _Frames(WSListener):
         elif kind == WSMsgType.TEXT:
             # MQTT 5 section 6 [MQTT-6.0.0-1]: what is no binary frame ends the connection.
             self._end(transport, WSCloseCode.UNSUPPORTED_DATA, "binary frames only")
+        elif kind == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             self._end(transport, WSCloseCode.OK)
 
