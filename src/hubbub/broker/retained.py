@@ -30,6 +30,10 @@ RETAINED_SETTINGS = msgspec.structs.replace(
 )
 
 
+# What an address costs in memory besides its message, for each of its levels.
+_LEVEL_BYTES = 300
+
+
 class RetainedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A retained message; ``mark`` is what its protocol wants back with it, in bytes of its own."""
 
@@ -60,6 +64,7 @@ class Retained:
         self._timers = timers
         self._root = _Node()
         self._count = 0
+        self.size = 0  # bytes of memory, about
         decoder = msgspec.msgpack.Decoder(RetainedMessage)
         for value in state.load().values():
             self._set(decoder.decode(value))
@@ -120,6 +125,7 @@ class Retained:
         for level in retained.message.address.split("."):
             node = node.children.setdefault(level, _Node())
         self._count += node.retained is None
+        self.size += _size(retained) - _size(node.retained)
         node.retained = retained
 
     def _remove(self, address: Address) -> None:
@@ -127,12 +133,21 @@ class Retained:
         for level in levels:
             path.append(path[-1].children[level])
         self._count -= path[-1].retained is not None
+        self.size -= _size(path[-1].retained)
         path[-1].retained = None
         for level in reversed(levels):
             node = path.pop()
             if node.retained is not None or node.children:
                 return
             del path[-1].children[level]
+
+
+def _size(retained: RetainedMessage | None) -> int:
+    if retained is None:
+        return 0
+    message = retained.message
+    levels = message.address.count(".") + 1
+    return len(message.value or b"") + len(message.address) + levels * _LEVEL_BYTES
 
 
 def _reached(root: _Node, levels: tuple[str, ...]) -> list[_Node]:

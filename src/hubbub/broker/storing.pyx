@@ -57,7 +57,7 @@ cdef class Storing:
         cdef View* view = &self._run.views[index]
         cdef const uint8_t* key = view.key
         cdef Py_ssize_t key_size = view.key_size
-        cdef bytes raw, mark = b""
+        cdef bytes raw, mark = None
         if topic.queued:
             if view.qos == AT_MOST_ONCE:
                 return 0  # nobody waits for it
@@ -85,7 +85,7 @@ cdef class Storing:
         cdef Route route = <Route>view.route
         cdef bytes headers = NO_HEADERS if route.address == topic.name else route.spelled(ADDRESS)
         cdef _Batch batch
-        if mark:
+        if mark is not None:
             headers = encode_headers([
                 (ADDRESS_HEADER, route.address.encode()), (MARK_HEADER, mark)])
         found = self._open.get(partition)
@@ -109,8 +109,9 @@ cdef class Storing:
         batch = <_Batch>self._begin(partition, message.timestamp_ms)
         batch.indexes.append(index)
         timestamp_ms, key, value, headers = parts_of(message, topic.name)
-        if mark:
-            headers = (*headers, (MARK_HEADER, mark))
+        if mark is not None:
+            # Behind the address, and in front of what a publisher may say.
+            headers = (headers[0], (MARK_HEADER, mark), *headers[1:])
         batch.builder.add_parts(timestamp_ms, key, value, headers)
         return self._append(batch)
 

@@ -25,7 +25,8 @@ RESERVED_HEADER_PREFIX = "hubbub-"
 
 ADDRESS_HEADER = RESERVED_HEADER_PREFIX + "address"  # only where it is not the topic's name
 EXPIRY_HEADER = RESERVED_HEADER_PREFIX + "expiry"  # milliseconds, in decimal
-# What a publisher's protocol wants back from a queue, in bytes of its own.
+# What a publisher's protocol wants back from a queue, in bytes of its own. It stands second, behind
+# the address, where no header of a publisher can.
 MARK_HEADER = RESERVED_HEADER_PREFIX + "mark"
 CONTENT_TYPE_HEADER = "content-type"
 MESSAGE_ID_HEADER = "message-id"
@@ -53,8 +54,12 @@ def decode_records(data: bytes, topic: Address, partition: int) -> list[Record]:
 
 def record_of(raw: RawRecord, topic: Address, partition: int) -> Record:
     """The message in one stored record, at the address that its header says."""
-    message = message_of(topic, raw.timestamp_ms, raw.key, raw.value, raw.headers, trusted=True)
-    return Record(message, topic, partition, raw.offset)
+    headers, mark = raw.headers, b""
+    if len(headers) > 1 and headers[1][0] == MARK_HEADER:
+        mark = headers[1][1] or b""
+        headers = (headers[0], *headers[2:])
+    message = message_of(topic, raw.timestamp_ms, raw.key, raw.value, headers, trusted=True)
+    return Record(message, topic, partition, raw.offset, mark)
 
 
 def address_in(raw: RawRecord, topic: Address) -> Address:

@@ -30,9 +30,13 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """A stored message and where it stands: partition ``partition`` of ``topic`` at ``offset``."""
+    """A stored message and where it stands: partition ``partition`` of ``topic`` at ``offset``.
+
+    ``mark`` is what its publisher's protocol wants back with it, in bytes of its own.
+    """
 
     message: Message
     topic: Address
     partition: int
     offset: int
+    mark: bytes = b""

@@ -74,6 +74,7 @@ LISTENERS: dict[str, Registration | OverWebSocket] = {
             "max_subscriptions",
             "max_sessions",
             "max_retained_messages",
+            "max_retained_bytes",
             "connect_timeout",
             "persistent_client_expiration",
             "sys_interval",

@@ -27,6 +27,9 @@ MQTT_3_1 = 3
 MQTT_3_1_1 = 4
 MQTT_5 = 5
 
+# Topic filters that one packet may have: carrying it out takes some tenths of a second.
+MAX_FILTERS = 5000
+
 _NAMES = {MQTT_3_1: b"MQIsdp", MQTT_3_1_1: b"MQTT", MQTT_5: b"MQTT"}
 
 PINGRESP = bytes([PacketType.PINGRESP << 4, 0])
@@ -175,9 +178,15 @@ def decode_subscribe(body: bytes, version: int) -> Subscribe:
     while reader.left:
         text = reader.string().encode()
         filters.append(_topic_filter(text, reader.byte(), version))
+        _check_count(filters)
     if not filters:
         raise protocol_error("a SUBSCRIBE without a topic filter")  # [MQTT-3.8.3-2]
     return Subscribe(packet_id, tuple(filters), identifier)
+
+
+def _check_count(filters: Sequence[object]) -> None:
+    if len(filters) > MAX_FILTERS:
+        raise MqttError(Reason.QUOTA_EXCEEDED, "too many topic filters at once")
 
 
 def _topic_filter(text: bytes, options: int, version: int) -> TopicFilter:
@@ -200,6 +209,7 @@ def decode_unsubscribe(body: bytes, version: int) -> Unsubscribe:
     filters = []
     while reader.left:
         filters.append(reader.string().encode())
+        _check_count(filters)
     if not filters:
         raise protocol_error("an UNSUBSCRIBE without a topic filter")  # [MQTT-3.10.3-2]
     return Unsubscribe(packet_id, tuple(filters))

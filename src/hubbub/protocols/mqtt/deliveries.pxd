@@ -42,11 +42,12 @@ cdef class Match:
 cdef class Outgoing:
     cdef public Outbox outbox           # None while the client is away
     cdef public int receive_maximum
+    cdef public int unsent              # of in_flight, what is still to be sent again
     cdef public bint one_by_one         # packets are this client's own: a limit of size, aliases
     cdef public bint keeps              # what is not acknowledged may have to be sent again
     cdef readonly dict in_flight        # Packet Identifier -> how far it is
     cdef int _last_id
-    cdef object owner
+    cdef readonly object owner
 
     cdef Py_ssize_t room(self) except -1
     cdef int take_id(self) except -1

@@ -49,6 +49,8 @@ class Outgoing:
 
     outbox: Outbox | None
     receive_maximum: int
+    unsent: int
+    """How many of ``in_flight`` the client is still to be sent again."""
     one_by_one: bool
     """Each packet is made by ``send``, for a client with a limit of size or aliases."""
     keeps: bool
@@ -72,7 +74,8 @@ class Deliveries(RunObserver):
     """What a client subscribed to as an observer, or its part in one shared subscription.
 
     ``owner`` has ``subscriber``, ``session`` and ``match(address, own) -> Match | None``; ``only`` is
-    the match of all addresses where there is but one. With ``at_most_once`` nothing else is taken.
+    the match of all addresses where there is but one. With ``at_most_once`` the rest comes from a
+    queue: what is delivered at QoS 1 or 2, and of a shared subscription what was published so.
     """
 
     def __init__(

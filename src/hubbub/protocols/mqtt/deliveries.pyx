@@ -18,6 +18,7 @@ cdef enum:
     PUBLISH = 0x30
     RETAIN = 0x01
     MAX_ID = 65535
+    MOST_REMAINING = 268_435_455
     LONGEST_LENGTH = 4      # of a Variable Byte Integer
     # How far a packet is that nobody will send again: its QoS, or that PUBREL is on its way.
     AT_LEAST_ONCE = 1
@@ -88,7 +89,8 @@ cdef class PublishStyle(Style):
                 topic = (<Route>view.route).spelled(MAPPING)
             self._extra(run, index, &extra)
             remaining = self._remaining(PyBytes_GET_SIZE(topic), &extra, view)
-            room += 1 + length_size(remaining) + remaining
+            if remaining <= MOST_REMAINING:
+                room += 1 + length_size(remaining) + remaining
         packets = PyBytes_FromStringAndSize(NULL, room)
         start = at = <uint8_t*>PyBytes_AS_STRING(packets)
         if self.qos:
@@ -103,9 +105,10 @@ cdef class PublishStyle(Style):
                 topic = (<Route>view.route).spelled(MAPPING)
             self._extra(run, index, &extra)
             remaining = self._remaining(PyBytes_GET_SIZE(topic), &extra, view)
-            at = self._put_head(at, topic, &extra, remaining)
-            if view.value_size > 0:  # MQTT has no null message
-                at = put(at, view.value, view.value_size)
+            if remaining <= MOST_REMAINING:
+                at = self._put_head(at, topic, &extra, remaining)
+                if view.value_size > 0:  # MQTT has no null message
+                    at = put(at, view.value, view.value_size)
             if place != NULL:
                 place.end = at - start
                 place.id_at = place.end - remaining + 2 + PyBytes_GET_SIZE(topic)
@@ -132,8 +135,10 @@ cdef class PublishStyle(Style):
 
     cdef Py_ssize_t _remaining(self, Py_ssize_t topic_size, const Extra* extra,
                                const View* view) noexcept:
-        """The Remaining Length (section 2.1.4)."""
+        """The Remaining Length (section 2.1.4), or more than it can be: then there is no packet."""
         cdef Py_ssize_t size = 2 + topic_size + max(view.value_size, 0), properties
+        if topic_size == 0:  # what the address is spelled as is too long
+            return MOST_REMAINING + 1
         if self.qos:
             size += 2
         if self._has_properties:
@@ -209,7 +214,7 @@ cdef class Outgoing:
         """How many more packets may be unacknowledged (MQTT 5 section 4.9)."""
         if self.outbox is None:
             return 0
-        return max(self.receive_maximum - <Py_ssize_t>len(self.in_flight), 0)
+        return max(self.receive_maximum - (<Py_ssize_t>len(self.in_flight) - self.unsent), 0)
 
     cdef int take_id(self) except -1:
         """A Packet Identifier that is not in use [MQTT-2.2.1-4], while there is room."""
@@ -250,12 +255,15 @@ cdef class Outgoing:
         cdef bytes packets = run.rendered(style), own
         cdef Place* place = <Place*>PyBytes_AS_STRING(<bytes>run.note(style))
         cdef uint8_t* start
-        cdef Py_ssize_t index
+        cdef Py_ssize_t index, before = 0
         cdef int packet_id
         own = PyBytes_FromStringAndSize(NULL, place[count - 1].end)
         start = <uint8_t*>PyBytes_AS_STRING(own)
         memcpy(start, PyBytes_AS_STRING(packets), place[count - 1].end)
         for index in range(count):
+            if place[index].end == before:
+                continue  # there is no packet
+            before = place[index].end
             packet_id = self.take_id()
             self.in_flight[packet_id] = qos
             start[place[index].id_at] = <uint8_t>(packet_id >> 8)
@@ -308,7 +316,7 @@ cdef class Deliveries(RunObserver):
             if match is not None and self._outgoing.outbox is not None:
                 # [MQTT-3.8.4-8] no more than it was published with, nor than was granted.
                 qos = min(asked, match.qos)
-                if not qos or not self.at_most_once:
+                if not self.at_most_once or not (asked if self.share is not None else qos):
                     self._outgoing.deliver(
                         run if index - first == run.count else run.slice(first, index - first),
                         match, qos)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
+from hubbub.broker.trie import Trie
 from hubbub.model.pattern import Exact
 from hubbub.protocols.mqtt.names import pattern_of, split_share
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 # Addresses whose matches a client with several subscriptions remembers.
 _MAX_REMEMBERED = 1024
+_MAX_REMEMBERED_LENGTH = 256
 
 
 class Subscription(NamedTuple):
@@ -46,7 +49,9 @@ def subscription_of(wanted: TopicFilter, identifier: int | None) -> Subscription
         wanted.text,
         pattern,
         share,
-        wanted.qos,
+        # A message of QoS 2 would be one client's for good [MQTT-4.8.2-4], also while that is away:
+        # a shared subscription is granted less, which is the server's to decide (section 3.9.3).
+        wanted.qos if shared is None else min(wanted.qos, 1),
         wanted.no_local,
         wanted.retain_as_published,
         identifier,
@@ -61,13 +66,23 @@ class Filters:
     the ways that MQTT 5 section 3.3.4 allows.
     """
 
-    __slots__ = ("_by_text", "_exact", "_kinds", "_make", "_remembered", "_shared", "_wildcards")
+    __slots__ = (
+        "_by_text",
+        "_exact",
+        "_kinds",
+        "_make",
+        "_order",
+        "_remembered",
+        "_shared",
+        "_wildcards",
+    )
 
     def __init__(self, make: Callable[[int, bool, tuple[int, ...]], Match]) -> None:
         self._make = make
         self._by_text: dict[bytes, Subscription] = {}
         self._exact: dict[Address, Subscription] = {}  # but for shared ones
-        self._wildcards: dict[bytes, Subscription] = {}
+        self._wildcards: Trie[Subscription] = Trie()
+        self._order = count()
         self._shared: dict[bytes, None] = {}
         self._kinds: Counter[tuple[int, bool, bool, int | None]] = Counter()
         self._remembered: dict[tuple[Address, bool], Match | None] = {}
@@ -93,7 +108,7 @@ class Filters:
         if isinstance(subscription.pattern, Exact):
             self._exact[subscription.pattern.address] = subscription
         else:
-            self._wildcards[subscription.text] = subscription
+            self._wildcards.add(subscription.pattern, subscription, next(self._order))
 
     def remove(self, text: bytes) -> Subscription | None:
         """Unsubscribe; what it was."""
@@ -101,17 +116,24 @@ class Filters:
         found = self._by_text.pop(text, None)
         self._shared.pop(text, None)
         if found is not None and found.share is None:
-            self._kinds -= Counter([found.kind])
+            self._kinds[found.kind] -= 1
+            if not self._kinds[found.kind]:
+                del self._kinds[found.kind]
             if isinstance(found.pattern, Exact):
                 del self._exact[found.pattern.address]
             else:
-                del self._wildcards[text]
+                self._wildcards.remove(found.pattern, found)
         return found
 
     def remake(self, make: Callable[[int, bool, tuple[int, ...]], Match]) -> None:
         """Make matches so from now on: the client has connected with another version."""
         self._make = make
         self._remembered.clear()
+
+    @property
+    def has_shared(self) -> bool:
+        """Whether there are shared subscriptions."""
+        return bool(self._shared)
 
     @property
     def shared(self) -> Iterator[bytes]:
@@ -131,6 +153,8 @@ class Filters:
     def match(self, address: Address, own: bool) -> Match | None:
         """What the message means to the client; ``own``: it is the one who published it."""
         key = (address, own)
+        if len(address) > _MAX_REMEMBERED_LENGTH:
+            return self._find(address, own=own)
         if key not in self._remembered:
             if len(self._remembered) >= _MAX_REMEMBERED:
                 self._remembered.clear()
@@ -146,7 +170,7 @@ class Filters:
         )
 
     def _find(self, address: Address, *, own: bool) -> Match | None:
-        found = [each for each in self._wildcards.values() if each.pattern.matches(address)]
+        found = [each for _, each in sorted(self._wildcards.match(address), key=_order)]
         exact = self._exact.get(address)
         if exact is not None:
             found.append(exact)
@@ -159,6 +183,10 @@ class Filters:
             any(each.retain_as_published for each in found),
             _identifiers(each.identifier for each in found),
         )
+
+
+def _order(found: tuple[int, Subscription]) -> int:
+    return found[0]
 
 
 def _identifiers(given: Iterable[int | None]) -> tuple[int, ...]:

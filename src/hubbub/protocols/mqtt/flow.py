@@ -25,24 +25,35 @@ if TYPE_CHECKING:
     from hubbub.model.message import Message
     from hubbub.protocols.mqtt.consumer import QueueConsumer
     from hubbub.protocols.mqtt.deliveries import Match
+    from hubbub.protocols.mqtt.landing import Landing
     from hubbub.protocols.mqtt.session_state import SessionState
 
 # What may wait in memory for one client besides the number of messages that is a setting.
 MAX_WAITING_BYTES = 16 * 1024 * 1024
 
-# How many messages of a queue may be unacknowledged: their identifiers are stored as they change.
+# How many messages of a queue may be unacknowledged: more than any client takes at once, and what
+# memory has to hold of a client that never acknowledges.
 QUEUE_WINDOW = 1000
 
 _NOBODY = Client(codec.MQTT_3_1_1, 0)
 
 
-class FlowState(msgspec.Struct, frozen=True, array_like=True):
-    """What has to survive the broker: Packet Identifiers in use, by what they stand for."""
+class StoredPacket(msgspec.Struct, frozen=True, array_like=True):
+    """What has to survive the broker of a Packet Identifier: what it stands for.
 
-    last_id: int = 0
-    sent: tuple[tuple[int, int, int], ...] = ()  # offset, Packet Identifier, QoS
-    released: tuple[int, ...] = ()  # wait for PUBCOMP
-    received: tuple[int, ...] = ()  # wait for PUBREL
+    A message of the session's queue (its offset), or one of QoS 2 that the client is to let go of.
+    """
+
+    qos: int
+    offset: int = -1
+
+
+class FlowChanges(NamedTuple):
+    """What is to be stored: by Packet Identifier, None for what is no more."""
+
+    last_id: int
+    sent: dict[int, StoredPacket | None]
+    received: dict[int, bytes | None]
 
 
 class _Waiting(NamedTuple):
@@ -54,8 +65,8 @@ class Flow:
     """Packets to one client, and their acknowledgements."""
 
     __slots__ = (
-        "_client", "_max_waiting", "_packets", "_state", "_waiting", "_waiting_bytes", "dropped",
-        "outgoing", "own",
+        "_again", "_changed", "_client", "_max_waiting", "_packets", "_received_changed", "_state",
+        "_unwritten", "_waiting", "_waiting_bytes", "dropped", "outgoing", "own",
     )  # fmt: skip
 
     def __init__(self, state: SessionState, max_waiting: int) -> None:
@@ -65,6 +76,10 @@ class Flow:
         self._packets = Packets(_NOBODY)
         self._waiting: deque[_Waiting] | None = None
         self._waiting_bytes = 0
+        self._again: dict[int, None] = {}  # what is to be sent to the next connection
+        self._changed: set[int] = set()  # Packet Identifiers, of which something is to be stored
+        self._received_changed: dict[int, bytes | None] = {}
+        self._unwritten = 0  # of what is in flight
         self.outgoing = Outgoing(self)
         self.own: QueueConsumer | None = None  # of the session's queue
         self.dropped = 0
@@ -82,11 +97,15 @@ class Flow:
         if self.own is not None:
             outgoing.receive_maximum = min(client.receive_maximum, QUEUE_WINDOW)
         outgoing.one_by_one = bool(client.topic_alias_maximum or client.maximum_packet_size)
+        self._again.clear()
+        self._unwritten = 0
         for packet_id, entry in tuple(outgoing.in_flight.items()):
             if entry == RELEASED_TOKEN:
                 self._release(packet_id)
-            elif entry.consumer is None and not self.write(packet_id, entry, duplicate=True):
-                del outgoing.in_flight[packet_id]
+            elif not entry.is_given_back:
+                self._again[packet_id] = None
+        # What was sent before takes up room only when it is sent again [MQTT-3.3.4-9].
+        outgoing.unsent = len(self._again) + (0 if self.own is None else len(self.own.ids))
         if self.own is not None:
             self.own.connect()
         self.pump()
@@ -102,33 +121,69 @@ class Flow:
         """The client does not read, and is cut off."""
         self._state.slow_consumer()
 
-    @property
-    def state(self) -> FlowState:
-        """What to store."""
-        in_flight = self.outgoing.in_flight
-        ids = {} if self.own is None else self.own.ids
-        sent = tuple((offset, at, in_flight[at].qos) for offset, at in ids.items())
-        released = tuple(at for at, entry in in_flight.items() if entry == RELEASED_TOKEN)
-        return FlowState(self.outgoing.last_id, sent, released, tuple(self._state.received))
+    # --- what is stored ------------------------------------------------------------------------
 
-    def restore(self, stored: FlowState) -> None:
-        """Go on where the broker ended before."""
-        in_flight = self.outgoing.in_flight
-        self.outgoing.resume_after(stored.last_id)
-        for offset, packet_id, qos in stored.sent:
-            if self.own is not None:
-                self.own.restore(offset, packet_id)
-                in_flight[packet_id] = Sent(qos, consumer=self.own, offset=offset)
-        for packet_id in stored.released:
-            in_flight[packet_id] = RELEASED_TOKEN
-        self._state.received.update(stored.received)
+    def received_landing(self, packet_id: int, landing: Landing | None) -> None:
+        """The client is publishing a message of QoS 2 under this identifier."""
+        self._received_changed[packet_id] = msgspec.msgpack.encode(landing)
+
+    def received_done(self, packet_id: int) -> None:
+        """The client has let go of the identifier, or the message was not taken."""
+        if self.outgoing.keeps:
+            self._received_changed[packet_id] = None
+            self._state.flow_changed()
+
+    def changes(self) -> FlowChanges:
+        """What is to be stored since ``stored``."""
+        sent = {packet_id: self._stored(packet_id) for packet_id in self._changed}
+        return FlowChanges(self.outgoing.last_id, sent, dict(self._received_changed))
+
+    def stored(self) -> None:
+        """The changes are stored."""
+        self._changed.clear()
+        self._received_changed.clear()
+
+    def stored_ids(self) -> FlowChanges:
+        """What may be stored, as changes that forget it."""
+        return FlowChanges(
+            0, dict.fromkeys(self.outgoing.in_flight), dict.fromkeys(self._state.received)
+        )
+
+    def restore_last_id(self, last_id: int) -> None:
+        """Go on numbering where the broker ended before."""
+        self.outgoing.resume_after(last_id)
+
+    def restore(self, packet_id: int, stored: StoredPacket) -> None:
+        """Know what was sent under this identifier before the broker ended."""
+        own = self.own
+        if stored.offset >= 0 and own is not None and own.restore(stored.offset, packet_id):
+            sent = Sent(stored.qos, consumer=own, offset=stored.offset)
+            self.outgoing.in_flight[packet_id] = sent
+        elif stored.qos == 2:
+            self.outgoing.in_flight[packet_id] = RELEASED_TOKEN
+
+    def _stored(self, packet_id: int) -> StoredPacket | None:
+        """A message that is only in memory is lost with the broker; the client may know its identifier."""
+        entry = self.outgoing.in_flight.get(packet_id)
+        if entry is None:
+            return None
+        if isinstance(entry, Sent):
+            if entry.consumer is not None and entry.consumer is self.own:
+                return StoredPacket(entry.qos, entry.offset)
+            return StoredPacket(2) if entry.qos == 2 else None
+        return StoredPacket(2)
+
+    def _changed_at(self, packet_id: int) -> None:
+        if self.outgoing.keeps:
+            self._changed.add(packet_id)
+            self._state.flow_changed()
 
     # --- what was published while the client is there ------------------------------------------
 
     @property
     def has_waiting(self) -> bool:
         """Whether messages wait that come before any new one."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._again)
 
     def keep(self, message: Message, mark: bytes, match: Match, qos: int) -> None:
         """There is no room for it now."""
@@ -141,19 +196,30 @@ class Flow:
     def send_retained(self, message: Message, mark: Mark, match: Match) -> None:
         """Send what was retained before the client subscribed [MQTT-3.3.1-8]."""
         sent = Sent(min(mark.qos, match.qos), message, mark, match, retain=True)
-        if sent.qos and (self._waiting or not self.outgoing.room_left()):
+        if sent.qos and (self.has_waiting or not self.outgoing.room_left()):
             self._keep(sent)
         else:
             self._send(sent)
 
     def pump(self) -> None:
         """There may be room again."""
+        while self._again and self.outgoing.room_left():
+            packet_id = next(iter(self._again))
+            self._sent_again(packet_id)
+            if not self.write(packet_id, self.sent(packet_id), duplicate=True):
+                self._forget(packet_id)
         while self._waiting and self.outgoing.room_left():
             waiting = self._waiting.popleft()
             self._waiting_bytes -= waiting.size
             self._send(waiting.sent)
-        if not self._waiting:
+        if not self.has_waiting:
             self._state.has_room()
+
+    def _sent_again(self, packet_id: int) -> None:
+        """It takes up room like any other."""
+        if packet_id in self._again:
+            del self._again[packet_id]
+            self.outgoing.unsent -= 1
 
     def _keep(self, sent: Sent) -> None:
         """Let it wait. Beyond the limits the newest is dropped, as in mosquitto."""
@@ -173,8 +239,31 @@ class Flow:
             self.write(0, sent, duplicate=False)
             return
         packet_id = self.outgoing.next_id()
-        if self.write(packet_id, sent, duplicate=False):
-            self.outgoing.in_flight[packet_id] = sent if self.outgoing.keeps else sent.qos
+        self.outgoing.in_flight[packet_id] = sent if self.outgoing.keeps else sent.qos
+        self._write_new(packet_id, sent)
+
+    def _write_new(self, packet_id: int, sent: Sent) -> None:
+        """Send what was not sent before."""
+        kept, outbox = self.outgoing.in_flight[packet_id], self.outgoing.outbox
+
+        def write() -> None:
+            if self.outgoing.outbox is not outbox:
+                return  # the next connection is sent it again
+            self._unwritten -= 1
+            if self.outgoing.in_flight.get(packet_id) is kept and not self.write(
+                packet_id, sent, duplicate=False
+            ):
+                # It has expired, or is too large: the identifier was its own all the same.
+                self._forget(packet_id)
+
+        self._changed_at(packet_id)
+        self._unwritten += 1
+        if sent.qos == 2 or self._unwritten > 1:
+            # Sent under another identifier after a crash it would be another message. What comes
+            # after it is sent after it.
+            self._state.when_flow_durable(write)
+        else:
+            write()
 
     def write(self, packet_id: int, sent: Sent, *, duplicate: bool) -> bool:
         """Write the packet; False if the client must not get it."""
@@ -196,50 +285,33 @@ class Flow:
         return self._state.subscriber
 
     @property
-    def is_ready(self) -> bool:
-        """Whether the client is there and nothing waits that comes first."""
-        return self.outgoing.outbox is not None and not self._waiting
-
-    @property
     def credit(self) -> int:
-        """How many more packets may be unacknowledged."""
-        return self.outgoing.room_left()
+        """How many more messages of a queue it would take."""
+        return 0 if self.has_waiting else self.outgoing.room_left()
 
     def sent(self, packet_id: int) -> Sent:
-        """What a queue handed out that is on its way under this identifier."""
+        """What is on its way under this identifier, of a session that keeps it."""
         found: Sent = self.outgoing.in_flight[packet_id]
         return found
-
-    def send_again(self, packet_id: int, sent: Sent) -> None:
-        """Let the identifier stand for what is to be sent again to the next connection."""
-        self.outgoing.in_flight[packet_id] = sent
 
     def forget(self, packet_id: int) -> None:
         """Let the identifier stand for nothing."""
         del self.outgoing.in_flight[packet_id]
+        self._changed_at(packet_id)
 
     def take(self, sent: Sent, packet_id: int | None) -> None:
         """Send what a queue handed out, again if it has its identifier already [MQTT-3.3.1-1]."""
-        duplicate = packet_id is not None
-        at = self.outgoing.next_id() if packet_id is None else packet_id
-        self.outgoing.in_flight[at] = sent
+        if packet_id is not None:
+            self.outgoing.unsent -= 1
+            self.outgoing.in_flight[packet_id] = sent
+            if not self.write(packet_id, sent, duplicate=True):
+                self._forget(packet_id)
+            return
+        packet_id = self.outgoing.next_id()
+        self.outgoing.in_flight[packet_id] = sent
         if sent.consumer is not None:
-            sent.consumer.ids[sent.offset] = at
-
-        def write() -> None:
-            if self.outgoing.in_flight.get(at) is sent and not self.write(
-                at, sent, duplicate=duplicate
-            ):
-                # It has expired, or is too large: the identifier was its own all the same.
-                del self.outgoing.in_flight[at]
-                self._settle(sent)
-
-        self._state.flow_changed()
-        if sent.qos == 2 and not duplicate:
-            # Sent under another identifier after a crash it would be another message.
-            self._state.when_flow_durable(write)
-        else:
-            write()
+            sent.consumer.ids[sent.offset] = packet_id
+        self._write_new(packet_id, sent)
 
     # --- acknowledgements (section 4.3) --------------------------------------------------------
 
@@ -250,8 +322,7 @@ class Flow:
             return
         if _qos_of(entry) != 1:
             raise quiet_error("PUBACK for what is not QoS 1")
-        del self.outgoing.in_flight[packet_id]
-        self._settle(entry)
+        self._forget(packet_id)
         self.pump()
 
     def pubrec(self, packet_id: int, reason: int) -> None:
@@ -263,12 +334,12 @@ class Flow:
         if _qos_of(entry) == 1:
             raise quiet_error("PUBREC for what is not QoS 2")
         if reason >= Reason.UNSPECIFIED_ERROR:
-            del self.outgoing.in_flight[packet_id]
-            self._settle(entry)
+            self._forget(packet_id)
             self.pump()
             return
+        self._settle(packet_id, entry)
         self.outgoing.in_flight[packet_id] = RELEASED_TOKEN
-        self._settle(entry)
+        self._changed_at(packet_id)
         # Only then may the client forget: a lost word of it would deliver the message again.
         self._state.when_flow_durable(lambda: self._release(packet_id))
 
@@ -279,9 +350,13 @@ class Flow:
             return
         if entry != RELEASED_TOKEN:
             raise quiet_error("PUBCOMP before PUBREL")
-        del self.outgoing.in_flight[packet_id]
-        self._state.flow_changed()
+        self._forget(packet_id)
         self.pump()
+
+    def _forget(self, packet_id: int) -> None:
+        """The client has it, or must not get it: the identifier is free."""
+        self._settle(packet_id, self.outgoing.in_flight.pop(packet_id))
+        self._changed_at(packet_id)
 
     def _release(self, packet_id: int) -> None:
         self._answer(PacketType.PUBREL, packet_id, Reason.SUCCESS)
@@ -292,10 +367,12 @@ class Flow:
                 reason = 0
             self.outgoing.outbox.write(codec.encode_acknowledgement(packet, packet_id, reason))
 
-    def _settle(self, entry: Any) -> None:
+    def _settle(self, packet_id: int, entry: Any) -> None:
+        self._sent_again(packet_id)
         if isinstance(entry, Sent) and entry.consumer is not None:
+            if entry.is_given_back:
+                self.outgoing.unsent -= 1
             entry.consumer.settle(entry)
-            self._state.flow_changed()
 
 
 def _sent(message: Message, mark: Mark, match: Match, qos: int) -> Sent:

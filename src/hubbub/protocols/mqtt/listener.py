@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.mqtt import mapping
 from hubbub.protocols.mqtt.deliveries import MqttOrigin
 from hubbub.protocols.mqtt.reader import MqttPublisher
-from hubbub.protocols.mqtt.reasons import MqttError, Reason
 from hubbub.protocols.mqtt.session import MqttSession
 from hubbub.protocols.mqtt.session_state import PROTOCOL
 from hubbub.protocols.mqtt.sessions import Sessions
-from hubbub.protocols.mqtt.settings import parse_settings
+from hubbub.protocols.mqtt.settings import TooManyRetainedError, parse_settings
 from hubbub.protocols.mqtt.sys_topics import SysTopics
 from hubbub.protocols.mqtt.wills import Wills
 
@@ -56,18 +56,21 @@ class MqttListener:
         return session
 
     def retain(self, message: Message, mark: bytes) -> Stored | None:
-        """Retain a message; what to wait for. Raises StorageError, MqttError."""
+        """Retain a message; what to wait for. Raises TooManyRetainedError, StorageError."""
         retained = self.broker.retained
-        is_full = len(retained) >= self.settings.max_retained_messages
+        settings = self.settings
+        is_full = (
+            len(retained) >= settings.max_retained_messages
+            or retained.size >= settings.max_retained_bytes
+        )
         if is_full and message.value and retained.get(message.address) is None:
-            raise MqttError(Reason.QUOTA_EXCEEDED, "too many retained messages")
+            raise TooManyRetainedError("as many messages are retained as may be")
         return retained.put(message, mark)
 
     def retained_for(self, pattern: Exact | Wildcard, principal: str) -> Iterator[RetainedMessage]:
         """What somebody who subscribes to the pattern gets first."""
-        for retained in self.sys_topics.matching(pattern):
-            yield retained
-        for retained in self.broker.retained.matching(pattern):
+        broker_own = self.sys_topics.matching(pattern)
+        for retained in chain(broker_own, self.broker.retained.matching(pattern)):
             if self.broker.may(principal, "receive", retained.message.address):
                 yield retained
 

@@ -29,10 +29,8 @@ KEY_HEADER = "hubbub-key"
 MESSAGE_ID_HEADER = "message-id"
 FORMAT_HEADER = "mqtt-payload-format"
 RETAIN_HEADER = "mqtt-retain"
-QOS_HEADER = "mqtt-qos"
-PUBLISHER_HEADER = "mqtt-publisher"
-# How MQTT messages are marked, which MQTT's own packets say in other places.
-_MARKS = {FORMAT_HEADER, RETAIN_HEADER, QOS_HEADER, PUBLISHER_HEADER}
+# What MQTT's own packets say in other places.
+_MARKS = {FORMAT_HEADER, RETAIN_HEADER}
 
 
 def message_of(

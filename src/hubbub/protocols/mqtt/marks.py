@@ -7,14 +7,9 @@ and the properties without theirs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from hubbub.log.records import MARK_HEADER
 from hubbub.protocols.mqtt.fields import Reader, string
-from hubbub.protocols.mqtt.reasons import MqttError
-
-if TYPE_CHECKING:
-    from hubbub.model.message import Message
 
 _RETAIN = 4
 
@@ -38,18 +33,9 @@ def encode_mark(qos: int, retain: bool, publisher: str, properties: bytes) -> by
 
 
 def decode_mark(encoded: bytes) -> Mark:
-    """Inverse of ``encode_mark``; of bytes that are no mark, that of another protocol's message."""
-    reader = Reader(encoded)
-    try:
-        flags = reader.byte()
-        return Mark(flags & 3, bool(flags & _RETAIN), reader.string(), reader.rest())
-    except MqttError:
+    """Inverse of ``encode_mark``; without a mark, that of another protocol's message."""
+    if not encoded:
         return FOREIGN
-
-
-def mark_of(message: Message) -> Mark:
-    """The mark of a message that waited in a queue."""
-    for name, content in message.headers:
-        if name == MARK_HEADER and content is not None:
-            return decode_mark(content)
-    return FOREIGN
+    reader = Reader(encoded)
+    flags = reader.byte()
+    return Mark(flags & 3, bool(flags & _RETAIN), reader.string(), reader.rest())

@@ -20,6 +20,9 @@ from hubbub.protocols.mqtt.fields import MAX_STRING_BYTES
 
 _SHARE = b"$share/"
 
+# Topic filters up to this length are remembered with what they mean, some thousands of them.
+_WORTH_REMEMBERING = 128
+
 # Characters that a level of a topic name cannot hold, and then also what no UTF-8 text holds.
 _TEXT = Escape(b"%", b"\0#+/")
 _BYTES = Escape(b"%", [*b"\0#+/", *range(0x80, 0x100)])
@@ -152,9 +155,14 @@ def split_share(text: bytes) -> SharedFilter | None:
     return SharedFilter(share, rest)
 
 
-@lru_cache(maxsize=4096)
 def pattern_of(text: bytes) -> Exact | Wildcard:
     """The pattern that a topic filter means. Raises InvalidNameError (section 4.7.1)."""
+    read = _pattern_of
+    return read(text) if len(text) <= _WORTH_REMEMBERING else read.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _pattern_of(text: bytes) -> Exact | Wildcard:
     if not text:
         raise MalformedNameError("a topic filter is not empty")
     parts = text.split(b"/")

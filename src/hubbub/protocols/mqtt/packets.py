@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from hubbub.protocols.mqtt.marks import Mark
 
 
+# Topic Aliases that a connection has at most, and how long the names are that they stand for: 256 KiB.
+MAX_ALIASES = 1024
+MAX_ALIAS_BYTES = 256
+
+
 class Client(NamedTuple):
     """What a client said of itself in CONNECT that decides what it is sent."""
 
@@ -27,10 +32,7 @@ class Client(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Sent:
-    """A message on its way. ``offset`` and ``lease`` are of one that a queue handed out.
-
-    ``lease`` is below 0 while the client is away: the queue will hand it out again.
-    """
+    """A message on its way. ``offset`` and ``lease`` are of one that a queue handed out."""
 
     qos: int
     message: Message | None = None
@@ -40,6 +42,16 @@ class Sent:
     consumer: QueueConsumer | None = None
     offset: int = -1
     lease: int = -1
+
+    @property
+    def is_given_back(self) -> bool:
+        """Whether the queue is to hand it out again."""
+        return self.consumer is not None and self.lease < 0
+
+    def give_back(self) -> None:
+        """The queue has it again; only the Packet Identifier is kept for it."""
+        self.message = self.mark = self.match = None
+        self.lease = -1
 
 
 class Packets:
@@ -90,7 +102,8 @@ class Packets:
         alias = self._aliases.get(topic)
         if alias is not None:
             return b"", encode_property(Property.TOPIC_ALIAS, alias)
-        if len(self._aliases) >= self._client.topic_alias_maximum:
+        most = min(self._client.topic_alias_maximum, MAX_ALIASES)
+        if len(self._aliases) >= most or len(topic) > MAX_ALIAS_BYTES:
             return topic, b""
         alias = self._aliases[topic] = len(self._aliases) + 1
         return topic, encode_property(Property.TOPIC_ALIAS, alias)

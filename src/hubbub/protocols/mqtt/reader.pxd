@@ -1,13 +1,14 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from hubbub.broker.dispatch cimport Outcome, Publisher
+from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.run cimport Burst, Run
 from hubbub.broker.stream cimport StreamSession
 from hubbub.protocols.mqtt.deliveries cimport Outgoing
 
 
 cdef struct Pending:
-    Py_ssize_t index    # of the message in the burst, -1: it was published before
+    Py_ssize_t index    # of the message in the burst, if it is there
     int packet_id
     int qos
 
@@ -54,5 +55,11 @@ cdef class MqttReader(StreamSession):
                   const Properties* properties, const uint8_t* payload, Py_ssize_t size) except -1
     cdef bytes _topic_of(self, const uint8_t* topic, Py_ssize_t size, int alias)
     cdef int _publish(self) except -1
-    cdef bytes _answers(self, Run run, Outcome outcome)
-    cdef int _reason(self, Run run, Outcome outcome, const Pending* pending) except -1
+    cdef int _give_up(self) except -1
+    cdef int _hand_over(self, Outbox own) except -1
+    cdef object _remember(self, Run run)
+    cdef int _acknowledge(self, Run run, Outcome outcome, object remembered) except -1
+    cdef bytes _answers(self, Run run, Outcome outcome, bint is_stored, dict not_retained)
+    cdef int _reason(self, Run run, Outcome outcome, bint is_stored,
+                     const Pending* pending) except -1
+    cdef int _refused(self, object error, const Pending* pending) except -1

@@ -5,6 +5,7 @@ from hubbub.broker.outbox import Outbox
 from hubbub.broker.publication import Stored
 from hubbub.broker.run import Origin
 from hubbub.broker.stream import StreamSession
+from hubbub.broker.topics import Topic
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message
 from hubbub.protocols.mqtt.acknowledgements import Acknowledgements
@@ -75,5 +76,13 @@ class MqttReader(StreamSession):
         """Told that the disk did not take what was published."""
     def retain(self, message: Message, mark: bytes) -> Stored | None:
         """Retain what was published so; what the acknowledgement waits for."""
-    def remember_received(self) -> Stored | None:
-        """Told that ``received`` has grown; what the acknowledgement waits for."""
+    def keeps_received(self) -> bool:
+        """Whether ``received`` outlives the connection."""
+    def remember_received(
+        self, landings: dict[int, tuple[Topic | None, int]], following: dict[Topic, int]
+    ) -> Stored:
+        """Told what is to be published now; what the acknowledgement waits for.
+
+        By Packet Identifier: the last topic that is to store it, and the how manyth there it is from
+        now on; and how many each topic is to store now. Raises MqttError.
+        """

@@ -8,9 +8,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport free, realloc
 
 from hubbub.broker.outbox cimport Outbox
+from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Burst, Origin, View
 
-from hubbub.model.errors import InvalidAddressError
+from hubbub.model.errors import DeniedError, HubbubError, InvalidAddressError
 from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.acknowledgements import Acknowledgements
 from hubbub.protocols.mqtt.reasons import MqttError, Reason, malformed, protocol_error
@@ -28,6 +29,9 @@ cdef enum:
     VERSION_5 = 5
     LENGTH_BYTES = 4
     NO_MATCHING_SUBSCRIBERS = 0x10
+    # Places of messages that are not in the burst.
+    TAKEN_BEFORE = -1
+    NO_SUCH_TOPIC = -2
     # Publishes carried out together: enough that what is done once for all of them does not count,
     # and a rendering of them fits a processor's cache.
     MOST_IN_BURST = 2048
@@ -139,13 +143,24 @@ cdef class MqttReader(StreamSession):
                     break
                 at += used
                 if self.closed:
-                    return size
+                    break
             self._publish()
         except MqttError as error:
             # What came before it is right.
             self._publish()
             self.fail(error)
+        except BaseException:
+            self._give_up()
+            raise
         return size if self.closed else at
+
+    cdef int _give_up(self) except -1:
+        """What is in the burst was not taken: its sender has to say it again."""
+        cdef Py_ssize_t at
+        for at in range(self.publisher._pending_count):
+            self.received.discard(self.publisher._pending[at].packet_id)
+        self.publisher.begin(self)
+        return 0
 
     cdef Py_ssize_t _packet(self, const uint8_t* data, Py_ssize_t size) except -3:
         """Act on the control packet that ``data`` begins with (2.1); its size."""
@@ -250,7 +265,7 @@ cdef class MqttReader(StreamSession):
         cdef bytes name
         if qos == 2 and packet_id in self.received:
             # [MQTT-4.3.3-10] it was taken already, and is acknowledged again.
-            self.publisher.expect(-1, packet_id, qos)
+            self.publisher.expect(TAKEN_BEFORE, packet_id, qos)
             return 0
         if properties.alias or topic_size == 0:
             name = self._topic_of(topic, topic_size, properties.alias)
@@ -258,7 +273,7 @@ cdef class MqttReader(StreamSession):
             topic, topic_size = <const uint8_t*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)
         if topic_size and topic[0] == c"$" and not self.may_name(topic[:topic_size]):
             if qos:
-                self.publisher.expect(-2, packet_id, qos)
+                self.publisher.expect(NO_SUCH_TOPIC, packet_id, qos)
             return 0
         try:
             view = burst.add_named(self.publisher.names, topic, topic_size)
@@ -299,11 +314,11 @@ cdef class MqttReader(StreamSession):
         cdef MqttPublisher publisher = self.publisher
         cdef Outcome outcome
         cdef Run run
-        cdef bytes answers
         cdef Outbox own = None
         if publisher.burst.count == 0 and publisher._pending_count == 0:
             return 0
         run = publisher.burst.run(0, publisher.burst.count)
+        remembered = self._remember(run) if publisher._pending_count else None
         if publisher._pending_count:
             # What comes back to the client follows the acknowledgement, as in mosquitto.
             own = Outbox()
@@ -311,35 +326,88 @@ cdef class MqttReader(StreamSession):
         try:
             outcome = publisher.dispatcher.publish_run(run, self.principal)
         finally:
-            if own is not None:
+            if own is not None and self.own.outbox is own:
                 self.own.outbox = self.outbox
-        answers = self._answers(run, outcome)
-        if self._retains:
-            self._retains = False
-            self._retain(run, outcome)
-        if publisher._pending_count:
-            if outcome.stored or outcome.failed:
-                self.acknowledgements.later(answers, publisher._pending_count,
-                                            outcome.publication(), self.lost)
-            else:
-                self.acknowledgements.now(answers)
-            for chunk in own.take():
-                if not self.outbox.deliver(chunk):
-                    self.slow_consumer()
-                    break
+        if publisher._pending_count or self._retains:
+            self._acknowledge(run, outcome, remembered)
         publisher.begin(self)
+        if own is not None:
+            self._hand_over(own)
+        return 0
+
+    cdef object _remember(self, Run run):
+        """Before it is published, what of QoS 2 is taken; what to wait for, if it is kept.
+
+        After a crash in between, the position that a message was to have in the last topic that
+        stores it says whether it is there (see ``Landing``).
+        """
+        cdef dict following = {}, landings = {}
+        cdef Pending* pending = self.publisher._pending
+        cdef Py_ssize_t at = 0, index
+        cdef Py_ssize_t count = self.publisher._pending_count
+        cdef bint any_new = False
+        for index in range(count):
+            any_new |= pending[index].qos == 2 and pending[index].index >= 0
+        if not any_new or not self.keeps_received():
+            return None
+        for index in range(run.count):
+            topics = (<Route>run.views[index].route).topics
+            topic = topics[len(topics) - 1] if topics else None
+            if topic is not None and (run.views[index].qos or not topic.queued):
+                following[topic] = following.get(topic, 0) + 1
+            while at < count and pending[at].index < index:
+                at += 1
+            if at < count and pending[at].index == index and pending[at].qos == 2:
+                landings[pending[at].packet_id] = (topic, following.get(topic, 0))
+        return self.remember_received(landings, following)
+
+    cdef int _hand_over(self, Outbox own) except -1:
+        """What the client published came back to it."""
+        if own.overflowed:
+            self.outbox.overflow()
+            self.slow_consumer()
+            return 0
+        for chunk in own.take():
+            if not self.outbox.deliver(chunk):
+                self.slow_consumer()
+                break
+        return 0
+
+    cdef int _acknowledge(self, Run run, Outcome outcome, object remembered) except -1:
+        cdef bint is_stored = bool(outcome.stored)
+        cdef dict not_retained = self._retain(run, outcome) if self._retains else {}
+        cdef bytes answers = self._answers(run, outcome, is_stored, not_retained)
+        self._retains = False
+        if not answers:
+            return 0
+        if remembered is not None:
+            outcome.stored.append(remembered)
+        if outcome.stored or outcome.failed:
+            failure = next(iter(outcome.failed.values()), None)
+            self.acknowledgements.later(answers, self.publisher._pending_count,
+                                        outcome.publication(0, failure), self.lost)
+        else:
+            self.acknowledgements.now(answers)
         return 0
 
     def _retain(self, Run run, Outcome outcome):
+        """Retain what is to be; by its place in the run, why something was not."""
+        cdef dict failed = {}
         for index in range(run.count):
-            if run.views[<Py_ssize_t>index].reply_size and index not in outcome.refused:
+            if run.views[<Py_ssize_t>index].reply_size == 0 or index in outcome.refused:
+                continue
+            try:
                 stored = self.retain(
                     run.origin.message(&run.views[<Py_ssize_t>index]),
                     run.origin.mark(&run.views[<Py_ssize_t>index], self))
-                if stored is not None:
-                    outcome.stored.append(stored)
+            except HubbubError as error:
+                failed[index] = error
+                continue
+            if stored is not None and run.views[<Py_ssize_t>index].qos:
+                outcome.stored.append(stored)
+        return failed
 
-    cdef bytes _answers(self, Run run, Outcome outcome):
+    cdef bytes _answers(self, Run run, Outcome outcome, bint is_stored, dict not_retained):
         """PUBACK and PUBREC in the order of what they acknowledge [MQTT-4.6.0-2, MQTT-4.6.0-3]."""
         cdef Py_ssize_t count = self.publisher._pending_count, at
         cdef Pending* pending = self.publisher._pending
@@ -347,33 +415,38 @@ cdef class MqttReader(StreamSession):
         cdef uint8_t* start = <uint8_t*>PyBytes_AS_STRING(answers)
         cdef uint8_t* end = start
         cdef int reason
-        cdef bint exactly_once = False
         for at in range(count):
-            reason = self._reason(run, outcome, &pending[at])
-            exactly_once |= pending[at].qos == 2
+            if not_retained and pending[at].index in not_retained:
+                reason = self._refused(not_retained[pending[at].index], &pending[at])
+            else:
+                reason = self._reason(run, outcome, is_stored, &pending[at])
             end[0] = <uint8_t>((PUBACK if pending[at].qos == 1 else PUBREC) << 4)
             end[1] = 3 if reason else 2
             end[2] = <uint8_t>(pending[at].packet_id >> 8)
             end[3] = <uint8_t>(pending[at].packet_id & 255)
             end[4] = <uint8_t>reason
             end += 5 if reason else 4
-        if exactly_once:
-            stored = self.remember_received()
-            if stored is not None:
-                outcome.stored.append(stored)
         return answers[:end - start]
 
-    cdef int _reason(self, Run run, Outcome outcome, const Pending* pending) except -1:
-        cdef int reason = 0
-        if pending.index == -1:
+    cdef int _reason(self, Run run, Outcome outcome, bint is_stored,
+                     const Pending* pending) except -1:
+        if pending.index == TAKEN_BEFORE:
             return 0
-        if pending.index < -1:
-            reason = Reason.NOT_AUTHORIZED
-        elif outcome.refused and pending.index in outcome.refused:
-            reason = self.refused(outcome.refused[pending.index])
-        elif pending.qos == 1 and not outcome.stored and outcome.delivered(run, pending.index) == 0:
-            reason = NO_MATCHING_SUBSCRIBERS
-        if reason >= 0x80:
-            self.received.discard(pending.packet_id)
-        # Before version 5 there is no way to say any of it but to close.
-        return reason if self.version == VERSION_5 else 0
+        if pending.index == NO_SUCH_TOPIC:
+            return self._refused(DeniedError("a name of the server's own"), pending)
+        if outcome.refused and pending.index in outcome.refused:
+            return self._refused(outcome.refused[pending.index], pending)
+        if (self.version == VERSION_5 and pending.qos == 1 and not is_stored
+                and outcome.delivered(run, pending.index) == 0):
+            return NO_MATCHING_SUBSCRIBERS
+        return 0
+
+    cdef int _refused(self, object error, const Pending* pending) except -1:
+        """The reason, which there is none of before version 5."""
+        cdef int reason = self.refused(error)
+        if self.version != VERSION_5:
+            return 0
+        if pending.qos == 2:
+            self.received.discard(pending.packet_id)  # [MQTT-4.3.3-9]
+            self.own.owner.received_done(pending.packet_id)
+        return reason

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hubbub.model.errors import DeniedError, HubbubError, InvalidAddressError, MessageTooLargeError
 from hubbub.protocols.mqtt import codec
+from hubbub.protocols.mqtt.fields import MAX_VARIABLE
 from hubbub.protocols.mqtt.filters import subscription_of
-from hubbub.protocols.mqtt.marks import decode_mark
+from hubbub.protocols.mqtt.landing import landing_of
 from hubbub.protocols.mqtt.names import (
     InvalidNameError,
     MalformedNameError,
@@ -21,7 +22,9 @@ from hubbub.protocols.mqtt.packets import Client
 from hubbub.protocols.mqtt.properties import PacketType, Property
 from hubbub.protocols.mqtt.reader import MqttReader
 from hubbub.protocols.mqtt.reasons import MqttError, Reason, malformed, protocol_error, quiet_error
+from hubbub.protocols.mqtt.retained import RetainedDelivery
 from hubbub.protocols.mqtt.session_state import NEVER, SessionKey
+from hubbub.protocols.mqtt.settings import TooManyRetainedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from hubbub.broker.publication import Stored
     from hubbub.broker.session import Peer
     from hubbub.broker.timers import Timer
+    from hubbub.broker.topics import Topic
     from hubbub.model.message import Message
     from hubbub.protocols.mqtt.codec import Connect, TopicFilter, Will
     from hubbub.protocols.mqtt.filters import Subscription
@@ -50,7 +54,8 @@ class MqttSession(MqttReader):
 
     # Ten thousand idle connections are a promise: no dictionary for each of them.
     __slots__ = (
-        "_alarm", "_keep_alive", "_level", "_listener", "_peer", "_will", "client_id", "state",
+        "_alarm", "_keep_alive", "_level", "_listener", "_maximum_packet_size", "_peer", "_will",
+        "client_id", "state",
     )  # fmt: skip
 
     def __init__(self, listener: MqttListener, peer: Peer, outbox: Outbox) -> None:
@@ -59,6 +64,7 @@ class MqttSession(MqttReader):
         self._peer = peer
         self._will: Will | None = None
         self._keep_alive = 0.0
+        self._maximum_packet_size = MAX_VARIABLE
         self._level = 0  # the version that CONNECT began with, whether there is one or not
         self.client_id = ""
         self.state: SessionState | None = None
@@ -83,7 +89,18 @@ class MqttSession(MqttReader):
             flags &= 0b0110  # [3.1 sections 2.1, 3.6] DUP may be set
         if flags != _FLAGS.get(packet, 0):
             raise malformed(f"{packet.name} with reserved bits")  # [MQTT-2.1.3-1]
-        handle(self, body)
+        try:
+            handle(self, body)
+        except HubbubError as error:
+            logger.exception("mqtt: %s: %s failed", self.client_id, packet.name)
+            raise MqttError(Reason.UNSPECIFIED_ERROR, str(error)) from error
+
+    def _write(self, packet: bytes) -> None:
+        """Write a packet that may be longer than the client takes [MQTT-3.1.2-24]."""
+        if len(packet) <= self._maximum_packet_size:
+            self.outbox.write(packet)
+        else:
+            self.close()
 
     def puback(self, packet_id: int) -> None:
         """PUBACK without a reason."""
@@ -131,7 +148,7 @@ class MqttSession(MqttReader):
             return Reason.NOT_AUTHORIZED
         if self.version != codec.MQTT_5:
             self.lost(error)
-        if isinstance(error, MessageTooLargeError):
+        if isinstance(error, MessageTooLargeError | TooManyRetainedError):
             return Reason.QUOTA_EXCEEDED
         return Reason.IMPLEMENTATION_SPECIFIC_ERROR
 
@@ -145,16 +162,21 @@ class MqttSession(MqttReader):
         """Retain a message that was published so; what to wait for."""
         return self._listener.retain(message, mark)
 
-    def remember_received(self) -> Stored | None:
-        """QoS 2 messages were taken that must not be taken again; what to wait for."""
-        state = self.state
-        if state is None or not state.outlives_connection:
-            return None
+    def keeps_received(self) -> bool:
+        """Whether what is taken at QoS 2 must not be taken again by the next connection."""
+        return self._state.is_queued
+
+    def remember_received(
+        self, landings: dict[int, tuple[Topic | None, int]], following: dict[Topic, int]
+    ) -> Stored:
+        """Store what is about to be published at QoS 2; what to wait for."""
+        flow = self._state.flow
+        for packet_id, (topic, position) in landings.items():
+            flow.received_landing(packet_id, landing_of(topic, position, following))
         try:
-            return self._listener.sessions.store_received(state)
+            return self._listener.sessions.store_received(self._state)
         except HubbubError as error:
-            self.lost(error)
-            return None
+            raise MqttError(Reason.UNSPECIFIED_ERROR, str(error)) from error
 
     # --- CONNECT (3.1) ------------------------------------------------------------------------
 
@@ -178,7 +200,7 @@ class MqttSession(MqttReader):
             raise MqttError(Reason.SERVER_UNAVAILABLE, str(error)) from error
         self.principal, self.client_id = key
         self._begin(connect, state, will)
-        self.outbox.write(
+        self._write(
             codec.encode_connack(
                 connect.version,
                 Reason.SUCCESS,
@@ -186,6 +208,8 @@ class MqttSession(MqttReader):
                 properties=self._connack_properties(connect, assigned),
             )
         )
+        if self.closed:
+            return
         self.own = state.flow.outgoing
         state.attach(
             self, self.outbox, _client(connect, self._listener.settings.max_inflight_messages)
@@ -260,6 +284,9 @@ class MqttSession(MqttReader):
         self.packet_limit = settings.packet_limit
         self.topic_alias_maximum = settings.topic_alias_maximum
         self._will = will
+        self._maximum_packet_size = connect.properties.get(
+            Property.MAXIMUM_PACKET_SIZE, MAX_VARIABLE
+        )
         if self.version == codec.MQTT_5:
             self.outbox.farewell = codec.encode_disconnect(Reason.QUOTA_EXCEEDED)
         if self._alarm is not None:
@@ -301,20 +328,32 @@ class MqttSession(MqttReader):
         state = self._state
         packet = codec.decode_subscribe(body, self.version)
         reasons: list[int] = []
-        granted: list[tuple[TopicFilter, Subscription, bool]] = []
+        retained: dict[bytes, Subscription] = {}  # by filter, which may stand there twice
         for wanted in packet.filters:
-            reason, subscription, new = self._subscribe_one(state, wanted, packet.identifier)
+            reason, subscription, is_new = self._subscribe_one(state, wanted, packet.identifier)
             if subscription is None and self.version == codec.MQTT_3_1:
                 raise quiet_error("not subscribed, for which 3.1 has no word")
             reasons.append(reason)
-            if subscription is not None:
-                granted.append((wanted, subscription, new))
+            # [MQTT-3.3.1-9 to MQTT-3.3.1-11], and none for a shared subscription (4.8.2).
+            handling = wanted.retain_handling
+            if (
+                subscription is not None
+                and subscription.share is None
+                and (handling == 0 or (handling == 1 and is_new))
+            ):
+                retained[subscription.text] = subscription
         suback = codec.encode_suback(self.version, packet.packet_id, reasons)
-        if not state.outlives_connection:
-            self._subscribed(state, suback, granted)
-        else:
+
+        def subscribed() -> None:
+            if not self.closed:
+                self._write(suback)
+                RetainedDelivery(self._listener, self, state, retained.values())
+
+        if state.is_queued:
             # What was granted is kept: also over the next crash.
-            self._listener.when_durable(lambda: self._subscribed(state, suback, granted))
+            self._listener.when_durable(subscribed)
+        else:
+            subscribed()
 
     def _subscribe_one(
         self, state: SessionState, wanted: TopicFilter, identifier: int | None
@@ -337,30 +376,6 @@ class MqttSession(MqttReader):
             return Reason.UNSPECIFIED_ERROR, None, False
         return subscription.qos, subscription, new
 
-    def _subscribed(
-        self,
-        state: SessionState,
-        suback: bytes,
-        granted: list[tuple[TopicFilter, Subscription, bool]],
-    ) -> None:
-        if self.closed:
-            return
-        self.outbox.write(suback)
-        for wanted, subscription, new in granted:
-            # [MQTT-3.3.1-9 to MQTT-3.3.1-11], and none for a shared subscription (4.8.2).
-            if subscription.share is None and (
-                wanted.retain_handling == 0 or (wanted.retain_handling == 1 and new)
-            ):
-                self._send_retained(state, subscription)
-
-    def _send_retained(self, state: SessionState, subscription: Subscription) -> None:
-        match = state.filters.match_of(subscription)
-        for retained in self._listener.retained_for(subscription.pattern, self.principal):
-            mark = decode_mark(retained.mark)
-            if subscription.no_local and mark.publisher == self.client_id:
-                continue
-            state.flow.send_retained(retained.message, mark, match)
-
     def _unsubscribe(self, body: bytes) -> None:
         state = self._state
         packet = codec.decode_unsubscribe(body, self.version)
@@ -369,10 +384,10 @@ class MqttSession(MqttReader):
             for text in packet.filters
         ]
         unsuback = codec.encode_unsuback(self.version, packet.packet_id, reasons)
-        if state.outlives_connection:
-            self._listener.when_durable(lambda: self.outbox.write(unsuback))
+        if state.is_queued:
+            self._listener.when_durable(lambda: self._write(unsuback))
         else:
-            self.outbox.write(unsuback)
+            self._write(unsuback)
 
     # --- acknowledgements (3.4 to 3.7) --------------------------------------------------------
 
@@ -395,6 +410,7 @@ class MqttSession(MqttReader):
         state = self._state
         if packet_id in self.received:
             self.received.discard(packet_id)
+            state.flow.received_done(packet_id)
             # Remembered after a crash, the next message with it would be taken for this one.
             state.when_flow_durable(lambda: self.acknowledgements.now(answer))
         else:

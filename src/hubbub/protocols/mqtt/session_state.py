@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.broker.observer import Subscriber
+from hubbub.model.errors import DeniedError
 from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.consumer import QueueConsumer
 from hubbub.protocols.mqtt.deliveries import Deliveries
@@ -83,13 +84,11 @@ class SessionState:
     # --- the connection ------------------------------------------------------------------------
 
     def attach(self, session: MqttSession, outbox: Outbox, client: Client) -> None:
-        """The client is connected by ``session``; CONNACK is written. Raises StorageError."""
+        """The client is connected by ``session``; CONNACK is written."""
         self.session = session
         if self.version != client.version:
             self.version = client.version
             self.filters.remake(self._make_match)
-        if self.outlives_connection and not self.is_queued:
-            self.open_queue()
         self.flow.connect(outbox, client)
         for subscription in self.filters:
             self._listen(subscription)
@@ -118,8 +117,13 @@ class SessionState:
         """Called when the client takes more: queues may have it."""
         if self.flow.own is not None:
             self.flow.own.queue.dispatch()
+        if self.filters.has_shared:
+            self._sessions.takes_more(self)
+
+    def dispatch_shared(self) -> None:
+        """Let the queues of its shared subscriptions hand out more."""
         for text in self.filters.shared:
-            self._sessions.shares.get(text).has_room()
+            self._sessions.shares.get(text).dispatch()
 
     # --- subscriptions -------------------------------------------------------------------------
 
@@ -128,6 +132,9 @@ class SessionState:
 
         Raises: DeniedError, StorageError.
         """
+        broker = self._sessions.broker
+        if not broker.may(self.key.principal, "subscribe", subscription.pattern):
+            raise DeniedError(f"{self.client_id} may not subscribe {subscription.pattern}")
         is_new = self.filters.get(subscription.text) is None
         if subscription.share is not None:
             self._sessions.shares.get(subscription.text).add(self, subscription)
@@ -159,7 +166,9 @@ class SessionState:
 
     def _match_queued(self, address: Address, mark: Mark) -> Match | None:
         own = mark.properties is not None and mark.publisher == self.client_id
-        return self.filters.match(address, own)
+        match = self.filters.match(address, own)
+        # What it gets at QoS 0 it had as it was published.
+        return match if match is not None and match.qos else None
 
     def _make_match(self, qos: int, as_published: bool, identifiers: tuple[int, ...]) -> Match:
         five = self.version == codec.MQTT_5

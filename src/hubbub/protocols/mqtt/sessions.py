@@ -13,7 +13,8 @@ from hubbub.model.errors import StorageError
 from hubbub.model.faults import contain
 from hubbub.protocols.mqtt.codec import TopicFilter
 from hubbub.protocols.mqtt.filters import Subscription, subscription_of
-from hubbub.protocols.mqtt.flow import FlowState
+from hubbub.protocols.mqtt.flow import StoredPacket
+from hubbub.protocols.mqtt.landing import Landing, is_there
 from hubbub.protocols.mqtt.matches import Matches
 from hubbub.protocols.mqtt.session_state import NEVER, SessionKey, SessionState
 from hubbub.protocols.mqtt.shares import PREFIX as SHARE_PREFIX
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hubbub.protocols.mqtt.settings import Settings
 
 TABLE = b"mqtt"
+_LANDING = msgspec.msgpack.Decoder(Landing | None)
 SESSION_PREFIX = "mqtt:"
 
 # How often what cannot be stored (a full disk) is tried again, in seconds.
@@ -49,10 +51,11 @@ class SessionEntry(msgspec.Struct, frozen=True, array_like=True):
 class StoredKey(msgspec.Struct, frozen=True, array_like=True):
     """Names something of a session in the state topic; ``text`` is a topic filter."""
 
-    of: str  # "session", "flow" or "filter"
+    of: str  # "session", "filter", "sent", "received" or "last"
     principal: str
     client_id: str
     text: bytes = b""
+    packet_id: int = 0
 
 
 class StoredFilter(msgspec.Struct, frozen=True, array_like=True):
@@ -77,6 +80,8 @@ class Sessions:
         self._sessions: dict[SessionKey, SessionState] = {}
         self._expiring: dict[SessionKey, Timer] = {}
         self._moved: dict[SessionState, None] = {}  # whose flow is to be stored
+        self._roomy: dict[SessionState, None] = {}  # whose shared queues are to hand out more
+        self._waiting: list[Callable[[], None]] = []  # for that to be durable
         self._turn: Timer | None = None
         self._load()
 
@@ -99,11 +104,11 @@ class Sessions:
         state = self._sessions.get(key)
         if state is None:
             state = SessionState(self, key, expiry)
-            self.keep_for(state, expiry)
-            self._sessions[key] = state
-        else:
-            self._stop_expiry(key)
-            self.keep_for(state, expiry)
+        if expiry and not state.is_queued:
+            state.open_queue()
+        self.keep_for(state, expiry)
+        self._sessions[key] = state
+        self._stop_expiry(key)
         return state
 
     def keep_for(self, state: SessionState, expiry: int) -> None:
@@ -151,26 +156,31 @@ class Sessions:
         self._put(_key("filter", state.key, subscription.text), None)
 
     def flow_changed(self, state: SessionState) -> None:
-        """Store, soon, which Packet Identifiers are in use."""
+        """Store, at the end of the turn, which Packet Identifiers are in use."""
         self._moved[state] = None
-        if self._turn is None:
-            self._turn = self.timers.after(0, self._store_in_turn)
+        self._store_after(0)
 
     def when_flow_durable(self, state: SessionState, done: Callable[[], None]) -> None:
         """Call ``done`` once the session's flow survives power loss; never if it cannot be stored."""
-        self._moved[state] = None
-        try:
-            self._store_flows()
-        except StorageError:
-            self.flow_changed(state)
-            return
-        self._table.when_durable(lambda failure: None if failure else done())
+        self._waiting.append(done)
+        self.flow_changed(state)
 
     def store_received(self, state: SessionState) -> Stored:
         """Store which messages of QoS 2 the client published; what to wait for. Raises StorageError."""
         self._moved[state] = None
         self._store_flows()
         return self._table.stored
+
+    def takes_more(self, state: SessionState) -> None:
+        """The client takes more: tell the queues that it shares, at the end of the turn."""
+        if not self._roomy:
+            self.timers.after(0, self._dispatch_shared)
+        self._roomy[state] = None
+
+    def _dispatch_shared(self) -> None:
+        roomy, self._roomy = self._roomy, {}
+        for state in roomy:
+            state.dispatch_shared()
 
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once every change made so far survives power loss, or with the failure."""
@@ -189,21 +199,28 @@ class Sessions:
 
     # --- storing -------------------------------------------------------------------------------
 
+    def _store_after(self, seconds: float) -> None:
+        if self._turn is None:
+            self._turn = self.timers.after(seconds, self._store_in_turn)
+
     def _store_in_turn(self) -> None:
         self._turn = None
         try:
             self._store_flows()
         except StorageError:
-            self._turn = self.timers.after(_STORE_AGAIN_AFTER, self._store_in_turn)
+            self._store_after(_STORE_AGAIN_AFTER)
+            return
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._table.when_durable(lambda failure: None if failure else _call_each(waiting))
 
     def _store_flows(self) -> None:
-        pairs = [
-            (_key("flow", state.key), msgspec.msgpack.encode(state.flow.state))
-            for state in self._moved
-            if self._sessions.get(state.key) is state
-        ]
-        if pairs:
-            self._table.put(*pairs)
+        """Write down what changed since, with where queues stand first: both, or the older of each."""
+        moved = [state for state in self._moved if self._sessions.get(state.key) is state]
+        self.broker.queues.store()
+        self._table.put(*(pair for state in moved for pair in _flow_pairs(state)))
+        for state in moved:
+            state.flow.stored()
         self._moved.clear()
 
     def _store_entry(self, state: SessionState, ended_ms: int | None) -> None:
@@ -216,36 +233,49 @@ class Sessions:
     def _forget(self, state: SessionState) -> None:
         if state.flow.own is None:
             return
+        ids = state.flow.stored_ids()
         keys = [_key("filter", state.key, each.text) for each in state.filters]
-        keys += [_key("flow", state.key), _key("session", state.key)]
+        keys += [_key("sent", state.key, packet_id=each) for each in ids.sent]
+        keys += [_key("received", state.key, packet_id=each) for each in ids.received]
+        keys += [_key("last", state.key), _key("session", state.key)]
         self._table.put(*((key, None) for key in keys))
         queue, state.flow.own = state.flow.own.queue, None
         self.broker.queues.delete(queue)
 
     def _load(self) -> None:
-        entries: dict[SessionKey, SessionEntry] = {}
-        filters: dict[SessionKey, list[Subscription]] = {}
-        flows: dict[SessionKey, FlowState] = {}
+        found: dict[SessionKey, dict[str, list[tuple[StoredKey, bytes]]]] = {}
         for raw, value in self._table.load().items():
             stored = msgspec.msgpack.decode(raw, type=StoredKey)
             key = SessionKey(stored.principal, stored.client_id)
-            if stored.of == "session":
-                entries[key] = msgspec.msgpack.decode(value, type=SessionEntry)
-            elif stored.of == "flow":
-                flows[key] = msgspec.msgpack.decode(value, type=FlowState)
-            else:
-                kept = msgspec.msgpack.decode(value, type=StoredFilter)
-                filters.setdefault(key, []).append(_subscription(stored.text, kept))
-        for key, entry in entries.items():
-            state = SessionState(self, key, entry.expiry)
-            self._sessions[key] = state
-            state.restore(filters.get(key, []))
-            if key in flows:
-                state.flow.restore(flows[key])
-            ended_ms = self.timers.wall_ms if entry.ended_ms is None else entry.ended_ms
-            away = max(self.timers.wall_ms - ended_ms, 0) / 1000
-            self._expire_after(state, entry.expiry - away)
+            found.setdefault(key, {}).setdefault(stored.of, []).append((stored, value))
+        for key, parts in found.items():
+            if "session" in parts:
+                self._restore(key, parts)
         self._delete_orphans()
+
+    def _restore(self, key: SessionKey, parts: dict[str, list[tuple[StoredKey, bytes]]]) -> None:
+        entry = msgspec.msgpack.decode(parts["session"][0][1], type=SessionEntry)
+        state = SessionState(self, key, entry.expiry)
+        self._sessions[key] = state
+        state.restore(
+            [
+                _subscription(stored.text, msgspec.msgpack.decode(value, type=StoredFilter))
+                for stored, value in parts.get("filter", [])
+            ]
+        )
+        for stored, value in parts.get("sent", []):
+            packet = msgspec.msgpack.decode(value, type=StoredPacket)
+            state.flow.restore(stored.packet_id, packet)
+        for stored, value in parts.get("received", []):
+            if is_there(_LANDING.decode(value), self.broker.topics):
+                state.received.add(stored.packet_id)
+            else:
+                self._table.put((_key("received", key, packet_id=stored.packet_id), None))
+        for _, value in parts.get("last", []):
+            state.flow.restore_last_id(msgspec.msgpack.decode(value, type=int))
+        ended_ms = self.timers.wall_ms if entry.ended_ms is None else entry.ended_ms
+        away = max(self.timers.wall_ms - ended_ms, 0) / 1000
+        self._expire_after(state, entry.expiry - away)
 
     def _delete_orphans(self) -> None:
         """Queues of shared subscriptions whose clients did not outlive the broker."""
@@ -261,8 +291,23 @@ def _subscription(text: bytes, kept: StoredFilter) -> Subscription:
     return subscription_of(wanted, kept.identifier)
 
 
-def _key(of: str, key: SessionKey, text: bytes = b"") -> bytes:
-    return msgspec.msgpack.encode(StoredKey(of, key.principal, key.client_id, text))
+def _key(of: str, key: SessionKey, text: bytes = b"", packet_id: int = 0) -> bytes:
+    return msgspec.msgpack.encode(StoredKey(of, key.principal, key.client_id, text, packet_id))
+
+
+def _flow_pairs(state: SessionState) -> Iterator[tuple[bytes, bytes | None]]:
+    changes = state.flow.changes()
+    for packet_id, packet in changes.sent.items():
+        value = None if packet is None else msgspec.msgpack.encode(packet)
+        yield _key("sent", state.key, packet_id=packet_id), value
+    for packet_id, landing in changes.received.items():
+        yield _key("received", state.key, packet_id=packet_id), landing
+    yield _key("last", state.key), msgspec.msgpack.encode(changes.last_id)
+
+
+def _call_each(waiting: list[Callable[[], None]]) -> None:
+    for done in waiting:
+        contain(done)
 
 
 def queue_name(key: SessionKey) -> str:

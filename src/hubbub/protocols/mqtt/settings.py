@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubbub.model.errors import InvalidSettingsError
+from hubbub.model.errors import HubbubError, InvalidSettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 LARGEST_PACKET = 16 * 1024 * 1024
 
 NO_LIMIT = 0
+
+
+class TooManyRetainedError(HubbubError):
+    """No more messages can be retained."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_subscriptions: int = 100_000
     max_sessions: int = 100_000
     max_retained_messages: int = 1_000_000
+    max_retained_bytes: int = 1024 * 1024 * 1024  # of memory, about
     # mosquitto waits for CONNECT for ever.
     connect_timeout: float = 10.0
     # How long a session of a client before version 5 is kept, which cannot say so; 0: for good.
@@ -63,6 +68,7 @@ _AT_LEAST_ONE = (
     "max_subscriptions",
     "max_sessions",
     "max_retained_messages",
+    "max_retained_bytes",
 )
 
 

@@ -48,36 +48,32 @@ class ShareGroup:
         return len(self._members)
 
     def add(self, state: SessionState, subscription: Subscription) -> None:
-        """Take the subscription of a client in, in place of the one it had. Raises DeniedError."""
-        if state in self._present:
-            self.leave(state)
+        """Take the subscription of a client in, in place of the one it had. Raises StorageError."""
         self._members[state] = subscription
-        if subscription.qos and self.queue is None:
-            self.queue = self._broker.queues.open(queue_name(self._text), self._settings)
-            self.queue.bind(subscription.pattern)
-            for present in tuple(self._present):
-                self.leave(present)
-                self.enter(present)
+        self._have_queue()
+        present = self._present.get(state)
+        if present is not None:
+            present.deliveries.narrow(state.filters.match_of(subscription))
 
     def remove(self, state: SessionState) -> None:
         """The client has unsubscribed, or its session has ended."""
-        self.leave(state)
+        present = self._present.pop(state, None)
+        if present is not None:
+            self._broker.unsubscribe(self._members[state].pattern, present.deliveries)
+            if present.consumer is not None:
+                present.consumer.release()
         del self._members[state]
-        if self.queue is not None and not any(each.qos for each in self._members.values()):
-            queue, self.queue = self.queue, None
-            self._broker.queues.delete(queue)
-            for present in tuple(self._present):
-                self.leave(present)
-                self.enter(present)
+        self._have_queue()
 
     def enter(self, state: SessionState) -> None:
-        """The client is there. Raises DeniedError."""
+        """The client is there. Harmless if it was. Raises DeniedError."""
+        if state in self._present:
+            return
         subscription = self._members[state]
-        match = state.filters.match_of(subscription)
         deliveries = Deliveries(
             state,
             state.flow.outgoing,
-            match,
+            state.filters.match_of(subscription),
             share=("mqtt", self._text),
             at_most_once=self.queue is not None,
         )
@@ -85,7 +81,10 @@ class ShareGroup:
         consumer = None
         if self.queue is not None:
             consumer = QueueConsumer(
-                state.flow, self.queue, lambda _address, _mark: match, shared=True
+                state.flow,
+                self.queue,
+                lambda _address, _mark: state.filters.match_of(self._members[state]),
+                is_shared=True,
             )
             consumer.connect()
         self._present[state] = _Present(deliveries, consumer)
@@ -98,10 +97,28 @@ class ShareGroup:
             if present.consumer is not None:
                 present.consumer.disconnect()
 
-    def has_room(self) -> None:
+    def dispatch(self) -> None:
         """One of the clients has room again."""
         if self.queue is not None:
             self.queue.dispatch()
+
+    def _have_queue(self) -> None:
+        """Have a queue as long as somebody was granted more than QoS 0."""
+        wanted = [each for each in self._members.values() if each.qos]
+        if bool(wanted) == (self.queue is not None):
+            return
+        present = tuple(self._present)
+        for state in present:
+            self.leave(state)
+        if self.queue is not None:
+            queue, self.queue = self.queue, None
+            self._broker.queues.delete(queue)
+        else:
+            queue = self._broker.queues.open(queue_name(self._text), self._settings)
+            queue.bind(wanted[0].pattern)
+            self.queue = queue
+        for state in present:
+            self.enter(state)
 
 
 class Shares:

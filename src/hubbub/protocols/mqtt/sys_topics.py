@@ -28,6 +28,8 @@ class SysTopics:
         self._started = listener.timers.now
         self._last: dict[Address, bytes] = {}
         self._most_clients = 0
+        self._now = -1.0
+        self._state: tuple[Message, ...] = ()
         self._interval = listener.settings.sys_interval
         if self._interval:
             listener.timers.after(self._interval, self._publish)
@@ -35,7 +37,10 @@ class SysTopics:
     def matching(self, pattern: Exact | Wildcard) -> Iterator[RetainedMessage]:
         """The present state of the topics that match."""
         if self._interval and str(pattern).startswith("$SYS."):
-            for message in self._messages():
+            now = self._listener.timers.now
+            if self._now != now:  # once a turn, however often it is asked for
+                self._now, self._state = now, tuple(self._messages())
+            for message in self._state:
                 if pattern.matches(message.address):
                     yield RetainedMessage(message, _MARK)
 

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+# What delayed wills may have of the memory; beyond it they are published at once.
+MAX_DELAYED_BYTES = 64 * 1024 * 1024
+
+
 class _Delayed(NamedTuple):
     timer: Timer
     publish: Callable[[], None]
+    size: int
 
 
 class Wills:
@@ -30,20 +35,24 @@ class Wills:
         self._timers = timers
         self._publish = publish
         self._delayed: dict[SessionKey, _Delayed] = {}
+        self._bytes = 0
 
     def connection_closed(self, session: MqttSession, state: SessionState, will: Will) -> None:
         """The connection ended: publish when the delay is over or the session ends [MQTT-3.1.3-9]."""
 
         def publish() -> None:
-            self._delayed.pop(state.key, None)
+            if self._delayed.pop(state.key, None) is not None:
+                self._bytes -= size
             try:
                 self._publish(session, will, state.key.principal)
             except HubbubError as error:
                 logger.warning("mqtt: %s: no will: %s", state.client_id, error)
 
         delay = min(will.delay, state.expiry)
-        if delay:
-            self._delayed[state.key] = _Delayed(self._timers.after(delay, publish), publish)
+        size = len(will.payload) + len(will.properties) + len(will.topic)
+        if delay and self._bytes + size <= MAX_DELAYED_BYTES:
+            self._bytes += size
+            self._delayed[state.key] = _Delayed(self._timers.after(delay, publish), publish, size)
         else:
             publish()
 
@@ -52,5 +61,6 @@ class Wills:
         delayed = self._delayed.pop(key, None)
         if delayed is not None:
             delayed.timer.cancel()
+            self._bytes -= delayed.size
             if clean:
                 delayed.publish()
