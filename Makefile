@@ -19,7 +19,7 @@ test: $(VENV)/.dev
 soak: $(VENV)/.dev  # minutes, not seconds: crash rounds and large simulations
 	$(BIN)/pytest -m long
 
-bench: $(VENV)/.dev  # some twenty minutes: hubbub beside the real systems, on this machine
+bench: $(VENV)/.dev  # half an hour: hubbub beside the real systems, on this machine
 	bash tools/peers.sh $(CURDIR)/$(BIN)/python
 	$(BIN)/hubbub bench --report docs/BENCHMARKS.md --json docs/benchmarks.json
 

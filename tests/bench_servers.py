@@ -6,16 +6,29 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 
-from hubbub.bench.dialects import DIALECTS
+import pytest
+
+from hubbub.bench.dialects import Redis
+from hubbub.bench.peers import PEERS, UnavailableError, running
 from hubbub.bench.shape import Shape, Task
 
-FRAME_BYTES = len(DIALECTS["redis"].published("bench.00000", bytes(128)))
+FRAME_BYTES = len(Redis().published("bench.00000", bytes(128)))
 
 
 def task(port, *, relay=False, protocol="redis", **shape):
     """A load that is over soon."""
     quick = {"warmup": 0.02, "seconds": 0.2, "patience": 0.5, **shape}
     return Task(host="127.0.0.1", port=port, relay=relay, shape=Shape(protocol=protocol, **quick))
+
+
+@contextmanager
+def started_or_skipped(name, protocol, directory):
+    """A real broker, if it is on this machine."""
+    try:
+        with running(PEERS[name], protocol, directory / name) as started:
+            yield started
+    except UnavailableError as error:
+        pytest.skip(str(error))
 
 
 @contextmanager

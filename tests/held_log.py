@@ -45,6 +45,15 @@ class HeldPartition(MemoryPartition):
     def fail(self, failure: Exception) -> None:
         self._held.failed(failure)
 
+    def survivor(self, *, power_cut: bool) -> HeldPartition:
+        """As the next process finds it: with a power cut only what was synced is there."""
+        found = HeldPartition(self.settings)
+        found.end_offset = found._synced = self._synced if power_cut else self.end_offset
+        found.start_offset = min(self.start_offset, found.end_offset)
+        found._entries = [e for e in self._entries if e.info.next_offset <= found.end_offset]
+        found._next_offsets = [entry.info.next_offset for entry in found._entries]
+        return found
+
 
 class HeldLog(MemoryLog):
     """A memory engine that waits for ``sync`` before it calls anything durable."""
@@ -59,3 +68,10 @@ class HeldLog(MemoryLog):
     def sync(self) -> None:
         for partition in list(self.partitions.values()):
             partition.sync()
+
+    def survivor(self, *, power_cut: bool) -> HeldLog:
+        """What the next process finds, of which the one before knows nothing any more."""
+        found = HeldLog()
+        for place, partition in self.partitions.items():
+            found.partitions[place] = partition.survivor(power_cut=power_cut)
+        return found

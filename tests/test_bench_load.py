@@ -2,29 +2,36 @@ from __future__ import annotations
 
 import pytest
 
-from bench_servers import faulty_relay, task
+from bench_servers import faulty_relay, started_or_skipped, task
 from hubbub.bench.generator import run
 from hubbub.bench.load import Load
-from hubbub.bench.peers import PEERS, UnavailableError, running
+
+# A broker, the protocol that it is to be spoken to in, and at which quality of service.
+BROKERS = [
+    ("hubbub", "redis", 0),
+    ("hubbub", "mqtt", 0),
+    ("hubbub", "mqtt", 1),
+    ("redis", "redis", 0),
+    ("nats", "nats", 0),
+    ("mosquitto", "mqtt", 0),
+    ("mosquitto", "mqtt", 1),
+    ("relay", "redis", 0),
+    ("relay", "nats", 0),
+    ("relay", "mqtt", 1),
+]
 
 
-@pytest.fixture(scope="module", params=["hubbub", "redis", "nats", "relay-redis", "relay-nats"])
+@pytest.fixture(scope="module", params=BROKERS, ids=lambda chosen: "-".join(map(str, chosen)))
 def broker(request, tmp_path_factory):
-    """A real broker, and the protocol that it is to be spoken to in."""
-    name, _, framing = request.param.partition("-")
-    peer = PEERS[name]
-    protocol = framing or peer.protocols[0]
-    try:
-        with running(peer, protocol, tmp_path_factory.mktemp("peer") / name) as started:
-            yield started, protocol
-    except UnavailableError as error:
-        pytest.skip(str(error))
+    name, protocol, qos = request.param
+    with started_or_skipped(name, protocol, tmp_path_factory.mktemp("peer")) as started:
+        yield started, protocol, qos
 
 
 def measured(broker, **shape):
-    started, protocol = broker
+    started, protocol, qos = broker
     port = started.ports[protocol]
-    outcome = run(task(port, relay=started.relay, protocol=protocol, **shape))
+    outcome = run(task(port, relay=started.relay, protocol=protocol, qos=qos, **shape))
     assert outcome.lost == outcome.duplicated == 0
     return outcome
 
@@ -62,12 +69,20 @@ def test_a_paced_load_is_timed(broker):
     outcome = measured(broker, rate=500)
     assert outcome.delivery.count > 0
     assert outcome.delivery.p50 <= outcome.delivery.p99 <= outcome.delivery.max
+    assert bool(outcome.acknowledged) == (outcome.acknowledgement is not None)
 
 
 @pytest.mark.server
-def test_a_publish_without_subscribers_counts_when_it_is_acknowledged(tmp_path):
-    with running(PEERS["hubbub-disk"], "redis", tmp_path / "hubbub") as started:
-        outcome = run(task(started.ports["redis"], subscribers=0, window=1000))
+@pytest.mark.parametrize(
+    ("name", "protocol", "qos"),
+    [("hubbub-disk", "redis", 0), ("hubbub-disk", "mqtt", 1), ("mosquitto", "mqtt", 1)],
+)
+def test_a_publish_without_subscribers_counts_when_it_is_acknowledged(
+    tmp_path, name, protocol, qos
+):
+    with started_or_skipped(name, protocol, tmp_path) as started:
+        port = started.ports[protocol]
+        outcome = run(task(port, protocol=protocol, qos=qos, subscribers=0, window=1000))
         assert outcome.lost == 0
         assert outcome.published == outcome.acknowledged > 0
 
@@ -127,6 +142,14 @@ def test_what_nobody_published_ends_the_run():
         pytest.raises(ConnectionError, match="nonsense"),
     ):
         run(task(port, relay=True, window=20))
+
+
+def test_what_nobody_published_may_be_long():
+    with (
+        faulty_relay(lambda number, frame: b"nonsense\r\n" * 10_000) as port,
+        pytest.raises(ConnectionError, match="nonsense"),
+    ):
+        run(task(port, relay=True, window=1))
 
 
 def test_a_server_that_wants_to_know_is_answered_a_pong():

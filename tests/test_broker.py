@@ -158,6 +158,15 @@ def test_a_topic_remembers_what_its_patterns_capture_with_its_address(world):
     assert [record.message.address for record in records] == ["orders.eu"]
 
 
+def test_a_topic_that_captures_an_address_twice_remembers_a_message_once(world):
+    world.broker.create_topic(parse_address("orders.eu"))
+    world.broker.create_topic(
+        parse_address("audit"), settings=TopicSettings(captures=("orders.>", "orders.*"))
+    )
+    world.publish("orders.eu", b"1")
+    assert world.stored("audit") == [b"1"]
+
+
 def test_an_address_header_that_a_client_made_up_is_not_believed(world):
     topic = world.broker.create_topic(parse_address("t"))
     spoof = encode([(0, None, b"v", (("hubbub-address", b"secret.place"),))])

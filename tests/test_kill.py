@@ -21,7 +21,7 @@ PARTITIONS = 6
 KAFKA_TOPIC = "crash.kafka"
 REDIS_TOPIC = "crash.redis"
 READ_SECONDS = 60
-FIRST_TOPIC_NUMBER = 3  # the catalogue, the state and the committed offsets come before it
+FIRST_TOPIC_NUMBER = 4  # the catalogue, the state, what is queued and committed offsets come first
 
 
 class KafkaLoad(threading.Thread):

@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hubbub.bench.descriptors import raise_descriptor_limit
-from hubbub.bench.dialects import DIALECTS, Dialect, Relayed
-from hubbub.bench.load import PAYLOAD_BYTES_MIN, TIMED_PAYLOAD_BYTES_MIN, Load
+from hubbub.bench.dialects import Dialect, Relayed, dialect_of
+from hubbub.bench.load import (
+    PAYLOAD_BYTES_MIN,
+    RING_MESSAGES_MAX,
+    TIMED_PAYLOAD_BYTES_MIN,
+    Load,
+)
 from hubbub.bench.shape import (
     STORED_WINDOW,
     WINDOW_BYTES,
@@ -33,8 +38,6 @@ if TYPE_CHECKING:
 _RING_BYTES = 256 * 1024
 # Below, a loss could not be told from a repetition.
 _RING_MESSAGES_MIN = 64
-# A load that is paced has few messages on their way; more is a broker that falls behind.
-_TIMED_RING_MESSAGES = 65536
 _NUMBERS = struct.Struct("=II")
 _CONNECT_SECONDS = 20.0
 
@@ -49,7 +52,7 @@ def run(task: Task) -> Outcome:
     """
     raise_descriptor_limit()
     shape = task.shape
-    dialect = DIALECTS[shape.protocol]
+    dialect = dialect_of(shape)
     if task.relay:
         dialect = Relayed(dialect)
     with ExitStack() as stack:
@@ -79,10 +82,10 @@ def _prepare(task: Task, dialect: Dialect, stack: ExitStack) -> Load:
     if shape.size < (TIMED_PAYLOAD_BYTES_MIN if timed else PAYLOAD_BYTES_MIN):
         raise ValueError(f"a payload of {shape.size} bytes does not hold what is checked")
     subjects, pattern = _subjects(0, shape.topics)
-    payload = bytes(shape.size)
+    payload = b"\xff" * shape.size  # which nothing before it looks like
     published = dialect.published(subjects[0], payload)
     delivered = dialect.delivered(subjects[0], pattern, payload)
-    messages = _ring_messages(shape, len(published))
+    messages, window = _ring_and_window(shape, len(published), len(delivered))
     load = Load(
         groups=shape.groups,
         published_bytes=len(published),
@@ -91,10 +94,12 @@ def _prepare(task: Task, dialect: Dialect, stack: ExitStack) -> Load:
         delivered_at=delivered.index(payload),
         delivered_start=delivered[:4],
         ring_messages=messages,
-        window=_window(shape, len(delivered), messages),
+        window=window,
         write_messages=shape.write or max(1, WRITE_BYTES // len(published)),
         rate=shape.rate,
         replies=dialect.replies,
+        confirms=dialect.confirms,
+        receipt=dialect.receipt,
         timed=timed,
         patience=shape.patience,
     )
@@ -113,19 +118,21 @@ def _prepare(task: Task, dialect: Dialect, stack: ExitStack) -> Load:
     return load
 
 
-def _ring_messages(shape: Shape, frame_bytes: int) -> int:
-    if shape.rate:
-        return _TIMED_RING_MESSAGES // shape.topics * shape.topics
-    room = _RING_BYTES // max(1, shape.groups * shape.publishers // 4)
-    messages = max(_RING_MESSAGES_MIN, room // frame_bytes)
-    return -(-messages // shape.topics) * shape.topics
-
-
-def _window(shape: Shape, frame_bytes: int, ring_messages: int) -> int:
+def _ring_and_window(shape: Shape, published_bytes: int, delivered_bytes: int) -> tuple[int, int]:
+    """How many frames a publisher's ring holds, and how many messages may be on their way."""
     window = shape.window
     if not window:
-        window = max(1, WINDOW_BYTES // frame_bytes) if shape.subscribers else STORED_WINDOW
-    return min(window, ring_messages - 1) if shape.rate else window
+        window = max(1, WINDOW_BYTES // delivered_bytes) if shape.subscribers else STORED_WINDOW
+    most = RING_MESSAGES_MAX // shape.topics * shape.topics
+    if shape.rate or shape.qos:
+        # What is stamped or identified is not sent again while it is on its way.
+        window = min(window, most - 1)
+    if shape.rate:
+        # A load that is paced has few messages on their way; more is a broker that falls behind.
+        return most, window
+    room = _RING_BYTES // max(1, shape.groups * shape.publishers // 4)
+    messages = max(_RING_MESSAGES_MIN, room // published_bytes, window + 1 if shape.qos else 0)
+    return -(-messages // shape.topics) * shape.topics, window
 
 
 def _ring(dialect: Dialect, subjects: list[str], place: int, messages: int, size: int) -> bytearray:
@@ -133,7 +140,7 @@ def _ring(dialect: Dialect, subjects: list[str], place: int, messages: int, size
     ring = bytearray()
     for number in range(messages):
         payload = _NUMBERS.pack(place, number) + filler
-        ring += dialect.published(subjects[number % len(subjects)], payload)
+        ring += dialect.published(subjects[number % len(subjects)], payload, number)
     return ring
 
 

@@ -3,6 +3,7 @@ from hubbub.bench.histogram import Histogram
 PAYLOAD_BYTES_MIN: int
 TIMED_PAYLOAD_BYTES_MIN: int
 PATIENCE_SECONDS: float
+RING_MESSAGES_MAX: int
 
 class Load:
     """One run of a load, over sockets that are connected and subscribed already.
@@ -16,13 +17,18 @@ class Load:
         published_at: where in it the payload begins.
         delivered_bytes: the size of a frame as a subscriber receives it.
         delivered_at: where in it the payload begins.
-        delivered_start: its first four bytes, which no other line begins with.
-        ring_messages: how many frames a publisher's ring holds.
+        delivered_start: its first four bytes, which nothing else begins with.
+        ring_messages: how many frames a publisher's ring holds; with receipts, at most
+            ``RING_MESSAGES_MAX``.
         window: how many messages of a group may be on their way to its slowest subscriber, or, if
-            it has none, unacknowledged.
+            it has none or there are receipts, unacknowledged.
         write_messages: how many a publisher sends in one go.
         rate: messages a second of all publishers; 0: as fast as the window allows.
-        replies: whether publishers are answered a line for each message, as Redis does.
+        replies: whether publishers are answered for each message: a line, as Redis does, or a
+            receipt with the message's identifier, which is its place in the ring, counted from 1.
+        confirms: whether subscribers answer each message with a receipt; its identifier stands in
+            two bytes before the payload.
+        receipt: the two bytes before the identifier in a receipt; empty: a protocol of lines.
         timed: whether payloads carry the moment of sending.
         patience: seconds after which what is due and does not come is lost.
     """
@@ -41,6 +47,8 @@ class Load:
         write_messages: int,
         rate: int = 0,
         replies: bool = False,
+        confirms: bool = False,
+        receipt: bytes = b"",
         timed: bool = False,
         patience: float = ...,
     ) -> None: ...
@@ -62,8 +70,8 @@ class Load:
         """Publish for ``warmup`` seconds, then for ``seconds`` that count, then wait for the rest.
 
         Raises:
-            ConnectionError: the broker closed a connection, refused a message, or sent something
-                that nobody published.
+            ConnectionError: the broker closed a connection, refused a message, sent something that
+                nobody published, or a receipt that is not the next one.
             ValueError: a group without subscribers, and no replies.
         """
 

@@ -10,12 +10,17 @@ costs the generator a comparison, and the brokers are what is measured.
 A payload begins with the publisher's place in its group (32 bits), the number of its frame in the
 ring (32 bits) and, if the load is timed, the moment of sending in nanoseconds (64 bits), all in the
 machine's byte order.
+
+A protocol may be one of lines, or have receipts: four bytes, of which the last two are the packet
+identifier of the message that they are for. A published frame holds its own, which is its place in
+the ring, counted from 1; in a delivered one, the broker's stands before the payload.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memchr, memcmp, memcpy, memmove
 
+from hubbub.bench.connections cimport *
 from hubbub.bench.histogram cimport Histogram
 from hubbub.bench.readiness cimport *
 
@@ -24,7 +29,10 @@ cdef enum:
     READ_BYTES = 256 * 1024
     # No line between messages is longer (NATS's INFO is some hundred bytes).
     LINE_BYTES = 4096
-    START_BYTES = 4  # what tells a message from any other line
+    START_BYTES = 4  # what tells a message from anything else
+    RECEIPT_BYTES = 4
+    IDENTIFIER_BYTES = 2
+    IDENTIFIERS = 65535  # from 1, as many as two bytes can tell apart
     NUMBER_AT = 4  # in a payload
     MOMENT_AT = 8
     FAULT_BYTES = 200
@@ -37,6 +45,7 @@ PAYLOAD_BYTES_MIN = MOMENT_AT
 TIMED_PAYLOAD_BYTES_MIN = MOMENT_AT + 8
 # How long nothing may come while something is due: a broker that pauses for longer has lost it.
 PATIENCE_SECONDS = 5.0
+RING_MESSAGES_MAX = IDENTIFIERS
 
 cdef enum Phase:
     WARMING
@@ -45,53 +54,12 @@ cdef enum Phase:
     LINGERING
     OVER
 
-cdef struct Connection:
-    int fd
-    int group
-    int place  # of a publisher in its group; -1: a subscriber
-    bint blocked
-    bint pong_due
-    char* ring
-    int64_t granted  # bytes it may send
-    int64_t sent  # bytes
-    int64_t replies
-    int64_t received
-    uint32_t* expected  # by publisher, the number of the next frame
-    char* carry  # the start of what has not come whole
-    Py_ssize_t carried
-
-cdef struct Group:
-    int* publishers
-    int* subscribers
-    int publisher_count
-    int subscriber_count
-    int turn
-    bint touched
-    int64_t granted
-    int64_t completed  # messages that every subscriber has, or that were acknowledged
-
 cdef struct Moment:
     int64_t at
     int64_t processor
     int64_t completed
     int64_t received
     int64_t replies
-
-
-cdef inline uint32_t load32(const char* at) noexcept nogil:
-    cdef uint32_t value
-    memcpy(&value, at, sizeof(value))
-    return value
-
-
-cdef int append(int** list, int* count, int number) except -1:
-    cdef int* grown = <int*>realloc(list[0], (count[0] + 1) * sizeof(int))
-    if grown == NULL:
-        raise MemoryError
-    list[0] = grown
-    grown[count[0]] = number
-    count[0] += 1
-    return 0
 
 
 cdef class Load:
@@ -104,8 +72,9 @@ cdef class Load:
     cdef int connection_count, group_count
     cdef int64_t published_bytes, delivered_bytes, published_at, delivered_at
     cdef int64_t window, write_messages, rate, ring_messages
-    cdef bint replies, timed, faulted
+    cdef bint replies, confirms, lines, timed, faulted
     cdef uint32_t start
+    cdef char receipt[RECEIPT_BYTES]
     cdef char fault[FAULT_BYTES]
     cdef int64_t granted, received, answered, skipped, repeated, next_group
     cdef int64_t began, measured_from, patience
@@ -117,12 +86,16 @@ cdef class Load:
     def __cinit__(self, *, int groups, int64_t published_bytes, int64_t published_at,
                   int64_t delivered_bytes, int64_t delivered_at, bytes delivered_start,
                   int64_t ring_messages, int64_t window, int64_t write_messages,
-                  int64_t rate=0, bint replies=False, bint timed=False,
-                  double patience=PATIENCE_SECONDS):
+                  int64_t rate=0, bint replies=False, bint confirms=False, bytes receipt=b"",
+                  bint timed=False, double patience=PATIENCE_SECONDS):
         if len(delivered_start) != START_BYTES or min(window, write_messages, ring_messages) < 1:
             raise ValueError("a window, a write, a ring and a start of four bytes are needed")
+        if len(receipt) not in (0, RECEIPT_BYTES - IDENTIFIER_BYTES) or confirms and not receipt:
+            raise ValueError("a receipt begins with two bytes")
         if timed and window >= ring_messages:
             raise ValueError("a timed message in flight must not be overwritten by the next round")
+        if replies and receipt and (window >= ring_messages or ring_messages > IDENTIFIERS):
+            raise ValueError("no two messages in flight may have one packet identifier")
         self.groups = <Group*>calloc(groups, sizeof(Group))
         self.buffer = <char*>malloc(READ_BYTES + delivered_bytes + LINE_BYTES)
         if self.groups == NULL or self.buffer == NULL or readiness_open(&self.ready) < 0:
@@ -132,7 +105,9 @@ cdef class Load:
         self.delivered_bytes, self.delivered_at = delivered_bytes, delivered_at
         self.window, self.write_messages, self.rate = window, write_messages, rate
         self.ring_messages = ring_messages
-        self.replies, self.timed = replies, timed
+        self.replies, self.confirms, self.timed = replies, confirms, timed
+        self.lines = not receipt
+        memcpy(self.receipt, <const char*>receipt, len(receipt))
         self.patience = <int64_t>(patience * 1e9)
         self.start = load32(delivered_start)
         self.rings = []
@@ -144,6 +119,7 @@ cdef class Load:
         for number in range(self.connection_count):
             free(self.connections[number].expected)
             free(self.connections[number].carry)
+            free(self.connections[number].receipts)
         for number in range(self.group_count):
             free(self.groups[number].publishers)
             free(self.groups[number].subscribers)
@@ -161,7 +137,8 @@ cdef class Load:
             raise MemoryError
         self.connections = grown
         cdef Connection* connection = &grown[self.connection_count]
-        connection[0] = Connection(fd, group, -1, False, False, NULL, 0, 0, 0, 0, NULL, NULL, 0)
+        connection[0] = Connection(
+            fd, group, -1, False, False, NULL, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0)
         connection.carry = <char*>malloc(self.delivered_bytes + LINE_BYTES)
         self.connection_count += 1
         if connection.carry == NULL or readiness_add(
@@ -180,8 +157,13 @@ cdef class Load:
         append(&its.publishers, &its.publisher_count, self.connection_count - 1)
 
     def add_subscriber(self, int fd, int group):
-        self.connect(fd, group)
+        cdef Connection* connection = self.connect(fd, group)
         cdef Group* its = &self.groups[group]
+        if self.confirms:
+            # What is not acknowledged holds an identifier, so there are no more.
+            connection.receipts = <char*>malloc(IDENTIFIERS * RECEIPT_BYTES)
+            if connection.receipts == NULL:
+                raise MemoryError
         append(&its.subscribers, &its.subscriber_count, self.connection_count - 1)
 
     def run(self, double warmup, double seconds):
@@ -331,30 +313,37 @@ cdef class Load:
             publisher.sent += max(put, 0)
         if put < 0:
             self.blame("the broker closed a publisher's connection", 0)
-        elif (publisher.sent < publisher.granted) != publisher.blocked:
-            publisher.blocked = not publisher.blocked
-            readiness_change(&self.ready, publisher.fd, self.number_of(publisher),
-                             READABLE | WRITABLE if publisher.blocked else READABLE)
+        else:
+            self.block(publisher, publisher.sent < publisher.granted)
         if publisher.pong_due and not publisher.blocked:
             self.pong(publisher)
 
-    cdef inline int number_of(self, Connection* connection) noexcept nogil:
-        return <int>(connection - self.connections)
+    cdef void block(self, Connection* connection, bint blocked) noexcept nogil:
+        """Whether to be told when there is room to send again."""
+        if blocked != connection.blocked:
+            connection.blocked = blocked
+            readiness_change(&self.ready, connection.fd, <int>(connection - self.connections),
+                             READABLE | WRITABLE if blocked else READABLE)
 
     # --- receiving ---------------------------------------------------------------------------
 
     cdef void turn(self, int number, int ready) noexcept nogil:
         cdef Connection* connection = &self.connections[number]
         if ready & WRITABLE:
-            self.push(connection)
-        if ready & READABLE:
-            if connection.place >= 0 and self.replies:
-                self.count_replies(connection)
+            if connection.place < 0:
+                self.send_receipts(connection)
             else:
+                self.push(connection)
+        if ready & READABLE:
+            if connection.place < 0 or not self.replies:
                 self.take(connection)
+            elif self.lines:
+                self.count_lines(connection)
+            else:
+                self.count_receipts(connection)
 
     cdef void settle(self) noexcept nogil:
-        """What each group's slowest subscriber has."""
+        """What each group's slowest subscriber has, and what was acknowledged, if that counts."""
         cdef int number, at
         cdef int64_t least
         cdef Group* group
@@ -363,56 +352,87 @@ cdef class Load:
             if not group.touched:
                 continue
             group.touched = False
-            if group.subscriber_count:
-                least = INT64_MAX
-                for at in range(group.subscriber_count):
-                    least = min(least, self.connections[group.subscribers[at]].received)
-            else:
-                least = 0
-                for at in range(group.publisher_count):
-                    least += self.connections[group.publishers[at]].replies
+            least = INT64_MAX
+            for at in range(group.subscriber_count):
+                least = min(least, self.connections[group.subscribers[at]].received)
+            # An identifier is free again when its message is acknowledged.
+            if not group.subscriber_count or self.replies and not self.lines:
+                least = min(least, self.replies_to(group))
             group.completed = least
 
-    cdef void count_replies(self, Connection* publisher) noexcept nogil:
+    cdef int64_t replies_to(self, Group* group) noexcept nogil:
+        cdef int64_t replies = 0
+        cdef int at
+        for at in range(group.publisher_count):
+            replies += self.connections[group.publishers[at]].replies
+        return replies
+
+    cdef void count_lines(self, Connection* publisher) noexcept nogil:
         """Each line is the reply to one message; a minus sign is in none that went well."""
-        cdef Py_ssize_t got = read_some(publisher.fd, self.buffer, READ_BYTES)
-        cdef Py_ssize_t at
+        cdef Py_ssize_t size = self.fill(publisher), at
         cdef int64_t lines = 0
         cdef const char* refusal
-        if got < 0:
-            self.blame("the broker closed a publisher's connection", 0)
-            return
-        for at in range(got):
+        for at in range(size):
             lines += self.buffer[at] == c'\n'
-        refusal = <const char*>memchr(self.buffer, c'-', got)
+        refusal = <const char*>memchr(self.buffer, c'-', size)
         if refusal != NULL:
-            self.blame(refusal, self.buffer + got - refusal)
+            self.blame(refusal, self.buffer + size - refusal)
+        self.count(publisher, lines)
+
+    cdef void count_receipts(self, Connection* publisher) noexcept nogil:
+        """Messages are acknowledged in the order of publishing, each by a receipt of its own."""
+        cdef Py_ssize_t size = self.fill(publisher), at = 0
+        cdef int64_t receipts = 0, identifier
+        cdef char due[RECEIPT_BYTES]
+        memcpy(due, self.receipt, RECEIPT_BYTES)
+        while size - at >= RECEIPT_BYTES:
+            identifier = (publisher.replies + receipts) % self.ring_messages + 1
+            due[2], due[3] = <char>(identifier >> 8), <char>identifier
+            if load32(self.buffer + at) != load32(due):
+                self.blame("the broker sent a publisher something else than the next receipt", 0)
+                break
+            receipts += 1
+            at += RECEIPT_BYTES
+        self.keep(publisher, at, size)
+        self.count(publisher, receipts)
+
+    cdef void count(self, Connection* publisher, int64_t replies) noexcept nogil:
+        cdef int64_t now, moment
+        cdef int64_t frame
         if self.timed:
-            self.time_replies(publisher, lines)
-        publisher.replies += lines
-        self.answered += lines
+            now = now_ns()
+            for frame in range(publisher.replies, publisher.replies + replies):
+                memcpy(&moment, self.moment_of(publisher, frame), sizeof(moment))
+                if moment >= self.measured_from:
+                    self.acknowledgement.add(now - moment)
+        publisher.replies += replies
+        self.answered += replies
         self.groups[publisher.group].touched = True
 
-    cdef void time_replies(self, Connection* publisher, int64_t lines) noexcept nogil:
-        cdef int64_t now = now_ns(), moment
-        cdef int64_t frame
-        for frame in range(publisher.replies, publisher.replies + lines):
-            memcpy(&moment, self.moment_of(publisher, frame), sizeof(moment))
-            if moment >= self.measured_from:
-                self.acknowledgement.add(now - moment)
+    cdef Py_ssize_t fill(self, Connection* connection) noexcept nogil:
+        """Read, behind what had not come whole; how much there is then."""
+        cdef Py_ssize_t got
+        memcpy(self.buffer, connection.carry, connection.carried)
+        got = read_some(connection.fd, self.buffer + connection.carried, READ_BYTES)
+        if got < 0:
+            if connection.place < 0:
+                self.blame("the broker closed a connection: too slow a subscriber?", 0)
+            else:
+                self.blame("the broker closed a publisher's connection", 0)
+            return 0
+        return connection.carried + got
+
+    cdef void keep(self, Connection* connection, Py_ssize_t at, Py_ssize_t size) noexcept nogil:
+        """What has not come whole. After a fault, it may be more than there is room for."""
+        if not self.faulted:
+            connection.carried = size - at
+            memcpy(connection.carry, self.buffer + at, size - at)
 
     cdef void take(self, Connection* connection) noexcept nogil:
         """Read messages, and lines that are none."""
         cdef char* buffer = self.buffer
-        cdef Py_ssize_t size, at = 0, line, got
-        cdef int64_t now
-        memcpy(buffer, connection.carry, connection.carried)
-        got = read_some(connection.fd, buffer + connection.carried, READ_BYTES)
-        if got < 0:
-            self.blame("the broker closed a connection: too slow a subscriber?", 0)
-            return
-        size = connection.carried + got
-        now = now_ns() if self.timed else 0
+        cdef Py_ssize_t size = self.fill(connection), at = 0, line
+        cdef int64_t now = now_ns() if self.timed else 0
         while size - at >= START_BYTES and not self.faulted:
             if connection.place < 0 and load32(buffer + at) == self.start:
                 if size - at < self.delivered_bytes:
@@ -424,9 +444,10 @@ cdef class Load:
                 if line == 0:
                     break
                 at += line
-        connection.carried = size - at
-        memcpy(connection.carry, buffer + at, size - at)
+        self.keep(connection, at, size)
         self.groups[connection.group].touched = True
+        if connection.receipts_size and not connection.blocked:
+            self.send_receipts(connection)
 
     cdef inline void check(self, Connection* subscriber, const char* payload,
                            int64_t now) noexcept nogil:
@@ -437,6 +458,8 @@ cdef class Load:
             return
         subscriber.received += 1
         self.received += 1
+        if self.confirms:
+            self.confirm(subscriber, payload - IDENTIFIER_BYTES)
         if number != subscriber.expected[publisher]:
             self.misplaced(&subscriber.expected[publisher], number)
         else:
@@ -459,10 +482,33 @@ cdef class Load:
             self.skipped += ahead
             expected[0] = number + 1
 
+    cdef void confirm(self, Connection* subscriber, const char* identifier) noexcept nogil:
+        cdef char* receipt = subscriber.receipts + subscriber.receipts_size
+        if subscriber.receipts_size == IDENTIFIERS * RECEIPT_BYTES:
+            self.blame("the broker does not read receipts", 0)
+            return
+        memcpy(receipt, self.receipt, RECEIPT_BYTES - IDENTIFIER_BYTES)
+        memcpy(receipt + RECEIPT_BYTES - IDENTIFIER_BYTES, identifier, IDENTIFIER_BYTES)
+        subscriber.receipts_size += RECEIPT_BYTES
+
+    cdef void send_receipts(self, Connection* subscriber) noexcept nogil:
+        cdef Py_ssize_t size = subscriber.receipts_size
+        cdef Py_ssize_t put = write_some(subscriber.fd, subscriber.receipts, size)
+        if put < 0:
+            self.blame("the broker closed a subscriber's connection", 0)
+            return
+        subscriber.receipts_size = size - put
+        memmove(subscriber.receipts, subscriber.receipts + put, size - put)
+        self.block(subscriber, put < size)
+
     cdef Py_ssize_t read_line(self, Connection* connection, const char* at,
                               Py_ssize_t size) noexcept nogil:
         """The size of the line at ``at``; 0 if its end has not come."""
-        cdef const char* end = <const char*>memchr(at, c'\n', min(size, LINE_BYTES))
+        cdef const char* end
+        if not self.lines:
+            self.blame("the broker sent something that was not due", 0)
+            return 0
+        end = <const char*>memchr(at, c'\n', min(size, LINE_BYTES))
         if end == NULL:
             if size >= LINE_BYTES:
                 self.blame(at, size)

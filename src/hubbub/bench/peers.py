@@ -31,8 +31,14 @@ STOP_SECONDS = 20.0
 _TRY_SECONDS = 0.002
 # More idle connections than any row opens.
 _CONNECTIONS = 20_000
-# The settings of hubbub that would stop rows with as many clients.
-_LIMITS = ("HUBBUB_SERVER_MAX_CONNECTIONS", "HUBBUB_LISTENERS_REDIS_MAXCLIENTS")
+# The settings of hubbub that would stop rows: with as many clients, or, as mosquitto's own below,
+# with as many messages at QoS 1 that one subscriber has not acknowledged.
+_LIMITS = {
+    "HUBBUB_SERVER_MAX_CONNECTIONS": _CONNECTIONS,
+    "HUBBUB_LISTENERS_REDIS_MAXCLIENTS": _CONNECTIONS,
+    "HUBBUB_LISTENERS_MQTT_MAX_INFLIGHT_MESSAGES": 65535,
+    "HUBBUB_LISTENERS_MQTT_MAX_QUEUED_MESSAGES": 65535,
+}
 # What a failed server said last is what helps.
 _ERROR_CHARACTERS = 400
 # Addresses that hubbub remembers, in the rows that are about that.
@@ -102,7 +108,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env={**os.environ, **dict.fromkeys(_LIMITS, str(_CONNECTIONS))},
+            env={**os.environ, **{name: str(limit) for name, limit in _LIMITS.items()}},
         )
         stack.callback(_stop, process)
         ports = _wait(peer, process, directory, ports)
@@ -235,6 +241,32 @@ def _nats(directory: Path, ports: dict[str, int]) -> list[str]:  # noqa: ARG001 
     return [_program("nats-server"), "-a", HOST, "-p", str(ports["nats"])]
 
 
+def _mosquitto(directory: Path, ports: dict[str, int]) -> list[str]:
+    """As Debian's, without the limits at which it drops messages.
+
+    At QoS 1 it acknowledges what it holds in memory. Persistence, which is off by default, writes
+    all of that to a file twice an hour and at the end; no acknowledgement ever waits for a sync.
+    It leaves Nagle's algorithm on, which nearly doubles what it delivers, and at a low rate holds
+    up only acknowledgements.
+    """
+    settings = directory / "mosquitto.conf"
+    settings.write_text(
+        f"""\
+listener {ports["mqtt"]} {HOST}
+allow_anonymous true
+persistence false
+# By default it drops what is more than 1,000 messages ahead of a subscriber, of any quality of
+# service, and has at most 20 on their way at QoS 1.
+max_queued_messages 0
+max_inflight_messages 0
+# No line in the log for each connection.
+connection_messages false
+""",
+        encoding="utf-8",
+    )
+    return [_program("mosquitto"), "-c", str(settings)]
+
+
 def _relay(directory: Path, ports: dict[str, int]) -> list[str]:  # noqa: ARG001 - keeps nothing
     return [sys.executable, "-m", "hubbub.bench.forwarder", str(*ports.values())]
 
@@ -283,13 +315,15 @@ group.initial.rebalance.delay.ms=0
     return [*java, "kafka.Kafka", str(settings)]
 
 
+_HUBBUB_PROTOCOLS = ("redis", "nats", "mqtt", "kafka")
+
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         Peer(
             name="hubbub",
             title="hubbub",
-            protocols=("redis", "nats", "kafka"),
+            protocols=_HUBBUB_PROTOCOLS,
             command=_hubbub("memory"),
             find=_hubbub_version,
             ready=_hubbub_ready,
@@ -297,7 +331,7 @@ PEERS: dict[str, Peer] = {
         Peer(
             name="hubbub-disk",
             title="hubbub, fsync",
-            protocols=("redis", "nats", "kafka"),
+            protocols=_HUBBUB_PROTOCOLS,
             command=_hubbub("group"),
             find=_hubbub_version,
             ready=_hubbub_ready,
@@ -305,7 +339,7 @@ PEERS: dict[str, Peer] = {
         Peer(
             name="hubbub-unsynced",
             title="hubbub, no fsync",
-            protocols=("redis", "nats", "kafka"),
+            protocols=_HUBBUB_PROTOCOLS,
             command=_hubbub("never"),
             find=_hubbub_version,
             ready=_hubbub_ready,
@@ -325,9 +359,16 @@ PEERS: dict[str, Peer] = {
             find=lambda: _version("nats-server", "--version"),
         ),
         Peer(
+            name="mosquitto",
+            title="mosquitto",
+            protocols=("mqtt",),
+            command=_mosquitto,
+            find=lambda: _version("mosquitto", "-h"),
+        ),
+        Peer(
             name="relay",
             title="relay",
-            protocols=("redis", "nats"),
+            protocols=("redis", "nats", "mqtt"),
             command=_relay,
             find=_hubbub_version,
             relay=True,

@@ -8,9 +8,10 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from hubbub.bench.dialects import CONFIRM_SECONDS, DIALECTS, read_through
+from hubbub.bench.dialects import CONFIRM_SECONDS, SUBSCRIBING, dialect_of
 from hubbub.bench.generator import connect
 from hubbub.bench.peers import HOST
+from hubbub.bench.shape import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def subscriptions(broker: Broker, protocol: Protocol, count: int) -> Iterator[No
         OSError: the broker refused.
     """
     with connect(HOST, broker.ports[protocol]) as connection:
-        DIALECTS[protocol].prepare_publisher(connection, 0)
+        SUBSCRIBING[protocol].prepare_publisher(connection, 0)
         _exchange(connection, protocol, _requests(protocol, count, "subscribe"))
         yield
 
@@ -43,19 +44,13 @@ def _subject(number: int) -> str:
 
 
 def _requests(protocol: Protocol, count: int, verb: str) -> bytes:
-    request = getattr(DIALECTS[protocol], verb)
+    request = getattr(SUBSCRIBING[protocol], verb)
     return b"".join(request(_subject(number), number + 2) for number in range(1, count + 1))
 
 
 def _exchange(connection: socket.socket, protocol: Protocol, requests: bytes) -> None:
-    """Send all, while whatever comes back is read, and wait until all of it was taken.
-
-    Both protocols answer a ping in its turn, that is after everything that was asked before.
-    """
-    ping, pong = b"PING\r\n", b"PONG\r\n"
-    if protocol == "redis":
-        # A subscribed RESP2 connection is answered an array: pong, and what the ping carried.
-        ping, pong = b"*2\r\n$4\r\nPING\r\n$4\r\nlast\r\n", b"last\r\n"
+    """Send all, while whatever comes back is read, and wait until all of it was taken."""
+    ping, pong = SUBSCRIBING[protocol].ping, SUBSCRIBING[protocol].pong
     connection.settimeout(CONFIRM_SECONDS)
     sender = threading.Thread(target=connection.sendall, args=(requests + ping,))
     sender.start()
@@ -77,7 +72,7 @@ def subscription_rate(broker: Broker, protocol: Protocol, count: int) -> dict[st
     """Subscriptions made and ended a second, pipelined on one connection. Raises OSError."""
     figures = {}
     with connect(HOST, broker.ports[protocol]) as connection:
-        DIALECTS[protocol].prepare_publisher(connection, 0)
+        SUBSCRIBING[protocol].prepare_publisher(connection, 0)
         for verb in ("subscribe", "unsubscribe"):
             requests = _requests(protocol, count, verb)
             began = time.perf_counter()
@@ -88,16 +83,12 @@ def subscription_rate(broker: Broker, protocol: Protocol, count: int) -> dict[st
 
 def idle_connections(broker: Broker, protocol: Protocol, count: int) -> dict[str, float]:
     """What an idle connection takes of the broker's memory, in KiB. Raises OSError."""
+    dialect = dialect_of(Shape(protocol=protocol))
     with ExitStack() as stack:
         before = broker.resident_kib()
         for _ in range(count):
             connection = stack.enter_context(connect(HOST, broker.ports[protocol]))
-            if protocol == "nats":
-                DIALECTS[protocol].prepare_publisher(connection, 0)
-            else:
-                # Answered: accepted, and whatever it is given at first is there.
-                connection.sendall(b"PING\r\n")
-                read_through(connection, b"PONG\r\n")
+            dialect.prepare_publisher(connection, 0)
         return {"connection": (broker.resident_kib() - before) / count}
 
 

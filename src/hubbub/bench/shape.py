@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Protocol = Literal["redis", "nats"]
+Protocol = Literal["redis", "nats", "mqtt"]
 
 # On the way at once, unless a shape says otherwise. Far below what makes nats-server (64 MB) and
 # redis-server (8 MB for a minute) drop a subscriber, and enough to keep every broker busy.
@@ -23,7 +23,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     With ``topics`` above 1 a group's publishers go through that many subjects, message by message,
     and its subscribers subscribe to all of them by a wildcard. ``window``, of each group, and
     ``write`` are messages (0: by bytes), ``rate`` messages a second in all (0: as fast as it goes),
-    ``size`` bytes of payload, ``patience`` how long nothing may come before it is lost. Without subscribers a message has arrived when it is acknowledged.
+    ``size`` bytes of payload, ``qos`` MQTT's quality of service on both sides, ``patience`` how long
+    nothing may come before it is lost. Without subscribers a message has arrived when it is
+    acknowledged.
     """
 
     protocol: Protocol
@@ -35,6 +37,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 0
     write: int = 0
     rate: int = 0
+    qos: int = 0
     patience: float = 5.0
     warmup: float = 0.3
     seconds: float = 2.0

@@ -188,7 +188,6 @@ class Queue:
         """Take back what ``consumer`` holds, for the others to have at once."""
         if self._leases is not None:
             self._leases.leave(consumer)
-            self._forget_leases()
 
     def ack(self, lease: int) -> bool:
         """Settle a message; False if the lease has run out."""
@@ -284,13 +283,12 @@ class Queue:
 
     def give_back(self, offsets: Collection[int]) -> None:
         """What was held is in the backlog again."""
-        if not offsets:
-            return
         back = array("q", sorted(offsets))
-        if self.is_behind(back[-1]):
+        if back and self.is_behind(back[-1]):
             self._backlog = array("q", sorted((*back, *self._backlog)))
-        else:
+        elif back:
             self._backlog = back + self._backlog
+        self._forget_leases()
 
     def settled(self, offset: int) -> None:
         """A message that was held is done with."""

@@ -69,10 +69,13 @@ class Retained:
 
     def get(self, address: Address) -> RetainedMessage | None:
         """What is retained at the address."""
-        node: _Node | None = self._root
+        node = self._root
         for level in address.split("."):
-            node = node.children.get(level) if node is not None else None
-        return None if node is None else self._alive(node)
+            below = node.children.get(level)
+            if below is None:
+                return None
+            node = below
+        return self._alive(node)
 
     def put(self, message: Message, mark: bytes = b"") -> Stored | None:
         """Retain the message in place of the one before; an empty one only removes that.
@@ -125,9 +128,11 @@ class Retained:
             path.append(path[-1].children[level])
         self._count -= path[-1].retained is not None
         path[-1].retained = None
-        while levels and path[-1].retained is None and not path[-1].children:
-            path.pop()
-            del path[-1].children[levels.pop()]
+        for level in reversed(levels):
+            node = path.pop()
+            if node.retained is not None or node.children:
+                return
+            del path[-1].children[level]
 
 
 def _reached(root: _Node, levels: tuple[str, ...]) -> list[_Node]:

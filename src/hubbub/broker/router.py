@@ -80,7 +80,9 @@ class Router(Generic[V]):
 
     def match(self, address: Address) -> tuple[V, ...]:
         """As ``route``, found anew and not remembered: for those who remember more than that."""
-        return (*self._exact.get(address, ()), *self._by_pattern(address))
+        found = (*self._exact.get(address, ()), *self._by_pattern(address))
+        # Whoever is interested for several reasons is told once.
+        return found if len(found) < 2 else tuple(dict.fromkeys(found))
 
     def _changed(self, pattern: Pattern) -> None:
         if isinstance(pattern, Exact):

@@ -82,9 +82,11 @@ cdef class Routes:
         topics = self._catalogue.capturing.match(address)
         home = self._catalogue.get(address)
         if home is not None:
-            topics = (home, *(topic for topic in topics if topic is not home))
-        if len(topics) > 1:  # queues keep a copy, and decide only where nobody else keeps one
-            topics = sorted(topics, key=is_copy)
+            topics = (home, *topics)
+        if len(topics) > 1:
+            # Once each, by however many patterns. Queues keep a copy, and decide only where nobody
+            # else keeps one.
+            topics = sorted(dict.fromkeys(topics), key=is_copy)
         route.address = address
         route.observers = self._sets.setdefault(observers, observers)
         route.overlapping = len(observers) > 1 and has_overlap(observers)

@@ -148,7 +148,8 @@ class Catalogue:
         _check_partitions(partitions)
         settings = settings or TopicSettings()
         check_captures(settings)
-        self._check_room(partitions)
+        if not is_reserved(name):  # which a broker cannot start without
+            self._check_room(partitions)
         number, self._next_number = self._next_number, self._next_number + 1
         entry = TopicEntry(number, uuid.uuid4(), partitions, settings, self._timers.wall_ms)
         topic = Topic(name, entry)

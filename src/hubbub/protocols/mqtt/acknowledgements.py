@@ -24,7 +24,7 @@ class _Owed:
 class Acknowledgements:
     """What one client is owed for its publishes."""
 
-    __slots__ = ("_owed", "_outbox", "waiting")
+    __slots__ = ("_outbox", "_owed", "waiting")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

@@ -21,7 +21,8 @@ cdef class PublishStyle(Style):
     cdef bytes _identifiers         # as properties
 
     cdef int _extra(self, Run run, Py_ssize_t index, Extra* extra) except -1
-    cdef Py_ssize_t _remaining(self, Py_ssize_t topic_size, const Extra* extra, const View* view) noexcept
+    cdef Py_ssize_t _remaining(self, Py_ssize_t topic_size, const Extra* extra,
+                               const View* view) noexcept
     cdef uint8_t* _put_head(self, uint8_t* at, bytes topic, const Extra* extra,
                             Py_ssize_t remaining) noexcept
 

@@ -1,6 +1,5 @@
 from typing import Any
 
-from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.run import Origin, RunObserver, Style
 
@@ -81,13 +80,13 @@ class Deliveries(RunObserver):
         owner: Any,
         outgoing: Outgoing,
         only: Match | None = None,
-        share: tuple[str, bytes, bytes] | None = None,
+        share: tuple[str, bytes] | None = None,
         at_most_once: bool = False,
     ) -> None: ...
     @property
     def owner(self) -> Any: ...
     @property
-    def share(self) -> tuple[str, bytes, bytes] | None: ...
+    def share(self) -> tuple[str, bytes] | None: ...
     @property
     def only(self) -> Match | None: ...
     def narrow(self, only: Match | None) -> None:

@@ -61,13 +61,14 @@ class Filters:
     the ways that MQTT 5 section 3.3.4 allows.
     """
 
-    __slots__ = ("_by_text", "_exact", "_kinds", "_make", "_remembered", "_wildcards")
+    __slots__ = ("_by_text", "_exact", "_kinds", "_make", "_remembered", "_shared", "_wildcards")
 
     def __init__(self, make: Callable[[int, bool, tuple[int, ...]], Match]) -> None:
         self._make = make
         self._by_text: dict[bytes, Subscription] = {}
         self._exact: dict[Address, Subscription] = {}  # but for shared ones
         self._wildcards: dict[bytes, Subscription] = {}
+        self._shared: dict[bytes, None] = {}
         self._kinds: Counter[tuple[int, bool, bool, int | None]] = Counter()
         self._remembered: dict[tuple[Address, bool], Match | None] = {}
 
@@ -86,6 +87,7 @@ class Filters:
         self.remove(subscription.text)
         self._by_text[subscription.text] = subscription
         if subscription.share is not None:
+            self._shared[subscription.text] = None
             return
         self._kinds[subscription.kind] += 1
         if isinstance(subscription.pattern, Exact):
@@ -97,6 +99,7 @@ class Filters:
         """Unsubscribe; what it was."""
         self._remembered.clear()
         found = self._by_text.pop(text, None)
+        self._shared.pop(text, None)
         if found is not None and found.share is None:
             self._kinds -= Counter([found.kind])
             if isinstance(found.pattern, Exact):
@@ -111,6 +114,11 @@ class Filters:
         self._remembered.clear()
 
     @property
+    def shared(self) -> Iterator[bytes]:
+        """The topic filters of shared subscriptions."""
+        return iter(self._shared)
+
+    @property
     def only(self) -> Match | None:
         """The match of every address that there is one for, where all subscriptions say the same."""
         if len(self._kinds) != 1:
@@ -120,7 +128,7 @@ class Filters:
             return None
         return self._make(qos, as_published, _identifiers([identifier]))
 
-    def match(self, address: Address, own: bool) -> Match | None:  # noqa: FBT001 - native code calls it
+    def match(self, address: Address, own: bool) -> Match | None:
         """What the message means to the client; ``own``: it is the one who published it."""
         key = (address, own)
         if key not in self._remembered:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hubbub.model.errors import HubbubError
 from hubbub.protocols.mqtt import mapping
 from hubbub.protocols.mqtt.deliveries import MqttOrigin
 from hubbub.protocols.mqtt.reader import MqttPublisher
+from hubbub.protocols.mqtt.reasons import MqttError, Reason
 from hubbub.protocols.mqtt.session import MqttSession
 from hubbub.protocols.mqtt.session_state import PROTOCOL
 from hubbub.protocols.mqtt.sessions import Sessions
@@ -56,11 +56,11 @@ class MqttListener:
         return session
 
     def retain(self, message: Message, mark: bytes) -> Stored | None:
-        """Retain a message; what to wait for. Raises StorageError, MessageTooLargeError."""
+        """Retain a message; what to wait for. Raises StorageError, MqttError."""
         retained = self.broker.retained
-        if len(retained) >= self.settings.max_retained_messages and message.value:
-            if retained.get(message.address) is None:
-                return None
+        is_full = len(retained) >= self.settings.max_retained_messages
+        if is_full and message.value and retained.get(message.address) is None:
+            raise MqttError(Reason.QUOTA_EXCEEDED, "too many retained messages")
         return retained.put(message, mark)
 
     def retained_for(self, pattern: Exact | Wildcard, principal: str) -> Iterator[RetainedMessage]:

@@ -7,12 +7,14 @@ and the properties without theirs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.log.records import MARK_HEADER
-from hubbub.model.message import Message
 from hubbub.protocols.mqtt.fields import Reader, string
 from hubbub.protocols.mqtt.reasons import MqttError
+
+if TYPE_CHECKING:
+    from hubbub.model.message import Message
 
 _RETAIN = 4
 
@@ -30,7 +32,7 @@ class Mark(NamedTuple):
 FOREIGN = Mark(2, retain=False, publisher="", properties=None)
 
 
-def encode_mark(qos: int, retain: bool, publisher: str, properties: bytes) -> bytes:  # noqa: FBT001 - native code calls it
+def encode_mark(qos: int, retain: bool, publisher: str, properties: bytes) -> bytes:
     """The mark of a message as it was published."""
     return bytes([qos | (_RETAIN if retain else 0)]) + string(publisher) + properties
 

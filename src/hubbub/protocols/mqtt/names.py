@@ -33,8 +33,8 @@ class InvalidNameError(InvalidAddressError):
     """No topic name, or no topic filter; or one that is no address."""
 
 
-class NotTextError(InvalidNameError):
-    """No UTF-8 string at all (MQTT 5 section 1.5.4)."""
+class MalformedNameError(InvalidNameError):
+    """By the specification no topic name or filter at all."""
 
 
 class TooManyLevelsError(InvalidNameError):
@@ -52,7 +52,7 @@ def address_of(topic: bytes) -> Address:
     """The address of a topic name. Raises InvalidNameError (section 4.7)."""
     if not topic or b"+" in topic or b"#" in topic:
         # [MQTT-4.7.3-1] at least one character, [MQTT-3.3.2-2] no wildcard.
-        raise InvalidNameError("a topic name is not empty and has no wildcards")
+        raise MalformedNameError("a topic name is not empty and has no wildcards")
     return _address(topic.split(b"/"))
 
 
@@ -83,9 +83,9 @@ def _strict(part: bytes, *, nul: bool = False) -> str:
     try:
         text = part.decode()
     except UnicodeDecodeError as error:
-        raise NotTextError("a topic is not UTF-8") from error
+        raise MalformedNameError("a topic is not UTF-8") from error
     if "\0" in text and not nul:
-        raise NotTextError("a topic has no NUL")
+        raise MalformedNameError("a topic has no NUL")
     return text
 
 
@@ -148,7 +148,7 @@ def split_share(text: bytes) -> SharedFilter | None:
     share, slash, rest = text.removeprefix(_SHARE).partition(b"/")
     # [MQTT-4.8.2-1, MQTT-4.8.2-2] a name of at least one character, without wildcards; and a filter.
     if not share or not slash or not rest or b"+" in share or b"#" in share:
-        raise InvalidNameError("no ShareName, or no topic filter behind it")
+        raise MalformedNameError("no ShareName, or no topic filter behind it")
     return SharedFilter(share, rest)
 
 
@@ -156,14 +156,14 @@ def split_share(text: bytes) -> SharedFilter | None:
 def pattern_of(text: bytes) -> Exact | Wildcard:
     """The pattern that a topic filter means. Raises InvalidNameError (section 4.7.1)."""
     if not text:
-        raise InvalidNameError("a topic filter is not empty")
+        raise MalformedNameError("a topic filter is not empty")
     parts = text.split(b"/")
     if b"+" not in text and b"#" not in text:
         return Exact(_address(parts))
     if len(parts) > MAX_LEVELS:
         raise TooManyLevelsError(f"a topic filter has at most {MAX_LEVELS} levels")
     if b"#" in parts[:-1]:
-        raise InvalidNameError("'#' stands only at the end of a topic filter")
+        raise MalformedNameError("'#' stands only at the end of a topic filter")
     return Wildcard(tuple(_pattern_level(part) for part in parts))
 
 
@@ -174,5 +174,5 @@ def _pattern_level(part: bytes) -> str:
         return ANY
     if b"+" in part or b"#" in part:
         # [MQTT-4.7.1-1, MQTT-4.7.1-2] a wildcard is a whole level.
-        raise InvalidNameError("a wildcard stands for a whole level")
+        raise MalformedNameError("a wildcard stands for a whole level")
     return _address([part])

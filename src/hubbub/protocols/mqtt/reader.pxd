@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from hubbub.broker.dispatch cimport Outcome, Publisher
 from hubbub.broker.run cimport Burst, Run
 from hubbub.broker.stream cimport StreamSession
+from hubbub.protocols.mqtt.deliveries cimport Outgoing
 
 
 cdef struct Pending:
@@ -39,6 +40,7 @@ cdef class MqttReader(StreamSession):
     cdef public int receive_maximum
     cdef public set received            # Packet Identifiers of QoS 2 that wait for PUBREL
     cdef readonly object acknowledgements
+    cdef public Outgoing own            # where what it publishes may come back to it
     cdef readonly bint closed
     cdef bint _retains                  # something in the burst is to be retained
     cdef dict _aliases

@@ -9,6 +9,7 @@ from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message
 from hubbub.protocols.mqtt.acknowledgements import Acknowledgements
 from hubbub.protocols.mqtt.codec import Will
+from hubbub.protocols.mqtt.deliveries import Outgoing
 from hubbub.protocols.mqtt.reasons import MqttError, Reason
 
 class MqttPublisher(Publisher):
@@ -41,6 +42,8 @@ class MqttReader(StreamSession):
     packet_limit: int
     topic_alias_maximum: int
     receive_maximum: int
+    own: Outgoing | None
+    """Where what the client publishes may come back to it; set with ``version``."""
     received: set[int]
     """Packet Identifiers of QoS 2 that the client has not let go of."""
 
@@ -59,11 +62,13 @@ class MqttReader(StreamSession):
         """PUBACK without a reason."""
     def fail(self, error: MqttError) -> None:
         """End the connection."""
+    def slow_consumer(self) -> None:
+        """The client does not read what it is sent."""
     def size_reason(self) -> Reason:
         """Why a packet above the limit is refused."""
     def may_name(self, topic: bytes) -> bool:
         """Whether a client may publish to a topic that begins with ``$``."""
-    def invalid_topic(self, topic: bytes, error: InvalidAddressError) -> MqttError:
+    def invalid_topic(self, error: InvalidAddressError) -> MqttError:
         """What is wrong with a Topic Name that is no address."""
     def refused(self, error: Exception) -> int:
         """The reason of an acknowledgement of what was not taken."""

@@ -241,7 +241,8 @@ cdef class MqttReader(StreamSession):
         return 0
 
     cdef int _add(self, int head, const uint8_t* topic, Py_ssize_t topic_size, int packet_id,
-                  const Properties* properties, const uint8_t* payload, Py_ssize_t size) except -1:
+                  const Properties* properties, const uint8_t* payload,
+                  Py_ssize_t size) except -1:
         """Publish, together with what follows in the chunk."""
         cdef Burst burst = self.publisher.burst
         cdef int qos = head >> 1 & 3
@@ -264,7 +265,7 @@ cdef class MqttReader(StreamSession):
         try:
             view = burst.add_named(self.publisher.names, topic, topic_size)
         except InvalidAddressError as error:
-            raise self.invalid_topic(topic[:topic_size], error) from error
+            raise self.invalid_topic(error) from error
         self.publisher.received_messages += 1
         self.publisher.received_bytes += <uint64_t>size
         view.qos = qos
@@ -307,10 +308,19 @@ cdef class MqttReader(StreamSession):
         cdef Outcome outcome
         cdef Run run
         cdef bytes answers
+        cdef Outbox own = None
         if publisher.burst.count == 0 and publisher._pending_count == 0:
             return 0
         run = publisher.burst.run(0, publisher.burst.count)
-        outcome = publisher.dispatcher.publish_run(run, self.principal)
+        if publisher._pending_count:
+            # What comes back to the client follows the acknowledgement, as in mosquitto.
+            own = Outbox()
+            self.own.outbox = own
+        try:
+            outcome = publisher.dispatcher.publish_run(run, self.principal)
+        finally:
+            if own is not None:
+                self.own.outbox = self.outbox
         answers = self._answers(run, outcome)
         if self._retains:
             self._retains = False
@@ -321,6 +331,10 @@ cdef class MqttReader(StreamSession):
                                             outcome.publication(), self.lost)
             else:
                 self.acknowledgements.now(answers)
+            for chunk in own.take():
+                if not self.outbox.deliver(chunk):
+                    self.slow_consumer()
+                    break
         publisher.begin(self)
         return 0
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from hubbub.model.errors import DeniedError, HubbubError, InvalidAddressError, MessageTooLargeError
 from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.filters import subscription_of
-from hubbub.protocols.mqtt.flow import Connected
 from hubbub.protocols.mqtt.marks import decode_mark
 from hubbub.protocols.mqtt.names import (
     InvalidNameError,
-    NotTextError,
+    MalformedNameError,
     TooManyLevelsError,
     address_of,
 )
+from hubbub.protocols.mqtt.packets import Client
 from hubbub.protocols.mqtt.properties import PacketType, Property
 from hubbub.protocols.mqtt.reader import MqttReader
 from hubbub.protocols.mqtt.reasons import MqttError, Reason, malformed, protocol_error, quiet_error
 from hubbub.protocols.mqtt.session_state import NEVER, SessionKey
-
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,14 +75,14 @@ class MqttSession(MqttReader):
     def control(self, head: int, body: bytes) -> None:
         """Any packet but PUBLISH, PINGREQ and the usual PUBACK. Raises MqttError."""
         packet = PacketType(head >> 4)
+        handle = self._HANDLERS.get(packet)
+        if handle is None:
+            raise quiet_error(f"a client sends no {packet.name}")
         flags = head & 15
         if self.version == codec.MQTT_3_1 and packet in _FLAGS:
             flags &= 0b0110  # [3.1 sections 2.1, 3.6] DUP may be set
         if flags != _FLAGS.get(packet, 0):
             raise malformed(f"{packet.name} with reserved bits")  # [MQTT-2.1.3-1]
-        handle = _HANDLERS.get(packet)
-        if handle is None:
-            raise quiet_error(f"a client sends no {packet.name}")
         handle(self, body)
 
     def puback(self, packet_id: int) -> None:
@@ -115,11 +114,11 @@ class MqttSession(MqttReader):
             return topic.startswith(b"$SYS/broker/connection/") and topic.endswith(b"/state")
         return not topic.startswith(b"$share/")
 
-    def invalid_topic(self, topic: bytes, error: InvalidAddressError) -> MqttError:
+    def invalid_topic(self, error: InvalidAddressError) -> MqttError:
         """What is wrong with a Topic Name."""
         if isinstance(error, TooManyLevelsError):
             return protocol_error(str(error))
-        if isinstance(error, NotTextError):
+        if isinstance(error, MalformedNameError):
             return malformed(str(error))
         return MqttError(Reason.TOPIC_NAME_INVALID, str(error))
 
@@ -175,7 +174,7 @@ class MqttSession(MqttReader):
         try:
             state = sessions.open(key, expiry)
         except HubbubError as error:
-            logger.error("mqtt: %s: no session: %s", key.client_id, error)
+            logger.exception("mqtt: %s: no session", key.client_id)
             raise MqttError(Reason.SERVER_UNAVAILABLE, str(error)) from error
         self.principal, self.client_id = key
         self._begin(connect, state, will)
@@ -187,8 +186,9 @@ class MqttSession(MqttReader):
                 properties=self._connack_properties(connect, assigned),
             )
         )
+        self.own = state.flow.outgoing
         state.attach(
-            self, self.outbox, _connected(connect, self._listener.settings.max_inflight_messages)
+            self, self.outbox, _client(connect, self._listener.settings.max_inflight_messages)
         )
 
     def _identify(self, connect: Connect) -> tuple[SessionKey, str | None]:
@@ -227,7 +227,7 @@ class MqttSession(MqttReader):
         try:
             address_of(topic)
         except InvalidAddressError as error:
-            raise self.invalid_topic(topic, error) from error
+            raise self.invalid_topic(error) from error
         if topic.startswith(b"$") and not self.may_name(topic):
             raise MqttError(Reason.NOT_AUTHORIZED, "no will to such a topic")
         return connect.will
@@ -318,12 +318,8 @@ class MqttSession(MqttReader):
     ) -> tuple[int, Subscription | None, bool]:
         try:
             subscription = subscription_of(wanted, identifier)
-        except TooManyLevelsError as error:
-            raise malformed(str(error)) from error
         except InvalidNameError as error:
-            if isinstance(error, NotTextError) or self.version == codec.MQTT_3_1:
-                raise malformed(str(error)) from error
-            return Reason.TOPIC_FILTER_INVALID, None, False
+            raise malformed(str(error)) from error
         if subscription.share is not None and subscription.no_local:
             raise protocol_error("No Local on a shared subscription")  # [MQTT-3.8.3-4]
         known = state.filters.get(subscription.text)
@@ -333,8 +329,8 @@ class MqttSession(MqttReader):
             new = state.subscribe(subscription)
         except DeniedError:
             return Reason.NOT_AUTHORIZED, None, False
-        except HubbubError as error:
-            logger.error("mqtt: %s: cannot subscribe: %s", self.client_id, error)
+        except HubbubError:
+            logger.exception("mqtt: %s: cannot subscribe", self.client_id)
             return Reason.UNSPECIFIED_ERROR, None, False
         return subscription.qos, subscription, new
 
@@ -465,31 +461,28 @@ class MqttSession(MqttReader):
             raise quiet_error("not connected")
         return self.state
 
-    def _auth(self, body: bytes) -> None:
+    def _auth(self, _body: bytes) -> None:
         # [MQTT-4.12.1-1] no method was agreed on, and before version 5 there is no such packet.
         raise protocol_error("no authentication is going on")
 
+    _HANDLERS: ClassVar[dict[PacketType, Callable[[MqttSession, bytes], None]]] = {
+        PacketType.CONNECT: _connect,
+        PacketType.PUBACK: _puback,
+        PacketType.PUBREC: _pubrec,
+        PacketType.PUBREL: _pubrel,
+        PacketType.PUBCOMP: _pubcomp,
+        PacketType.SUBSCRIBE: _subscribe,
+        PacketType.UNSUBSCRIBE: _unsubscribe,
+        PacketType.DISCONNECT: _disconnect,
+        PacketType.AUTH: _auth,
+    }
 
-_HANDLERS: dict[PacketType, Callable[[MqttSession, bytes], None]] = {
-    PacketType.CONNECT: MqttSession._connect,
-    PacketType.PUBACK: MqttSession._puback,
-    PacketType.PUBREC: MqttSession._pubrec,
-    PacketType.PUBREL: MqttSession._pubrel,
-    PacketType.PUBCOMP: MqttSession._pubcomp,
-    PacketType.SUBSCRIBE: MqttSession._subscribe,
-    PacketType.UNSUBSCRIBE: MqttSession._unsubscribe,
-    PacketType.DISCONNECT: MqttSession._disconnect,
-    PacketType.AUTH: MqttSession._auth,
-}
 
-
-def _connected(connect: Connect, limit: int) -> Connected:
+def _client(connect: Connect, limit: int) -> Client:
     properties = connect.properties
-    return Connected(
+    return Client(
         connect.version,
-        properties.get(
-            Property.RECEIVE_MAXIMUM, limit if connect.version != codec.MQTT_5 else 65_535
-        ),
+        min(properties.get(Property.RECEIVE_MAXIMUM, limit), limit),
         properties.get(Property.MAXIMUM_PACKET_SIZE),
         properties.get(Property.TOPIC_ALIAS_MAXIMUM, 0),
     )

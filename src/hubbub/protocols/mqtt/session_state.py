@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.broker.observer import Subscriber
 from hubbub.protocols.mqtt import codec
+from hubbub.protocols.mqtt.consumer import QueueConsumer
 from hubbub.protocols.mqtt.deliveries import Deliveries
 from hubbub.protocols.mqtt.filters import Filters
 from hubbub.protocols.mqtt.flow import Flow
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from hubbub.model.address import Address
     from hubbub.protocols.mqtt.deliveries import Match
     from hubbub.protocols.mqtt.filters import Subscription
-    from hubbub.protocols.mqtt.flow import Connected
+    from hubbub.protocols.mqtt.marks import Mark
+    from hubbub.protocols.mqtt.packets import Client
     from hubbub.protocols.mqtt.session import MqttSession
     from hubbub.protocols.mqtt.sessions import Sessions
 
@@ -37,12 +39,12 @@ class SessionKey(NamedTuple):
 class SessionState:
     """Subscriptions, and what is on its way in both directions.
 
-    While the client is there its subscriptions are observers of the router; those at QoS 1 and 2 of a
-    session that outlives its connection are bindings of a queue, which fills also while it is away.
+    While the client is there its subscriptions are an observer; those at QoS 1 and 2 of a session that
+    outlives its connection are bindings of a queue, which fills also while the client is away.
     """
 
     __slots__ = (
-        "_listening", "_sessions", "expiry", "filters", "flow", "key", "received", "session",
+        "_deliveries", "_sessions", "expiry", "filters", "flow", "key", "received", "session",
         "subscriber", "version",
     )  # fmt: skip
 
@@ -56,7 +58,7 @@ class SessionState:
         self.received: set[int] = set()
         self.filters = Filters(self._make_match)
         self.flow = Flow(self, sessions.settings.max_queued_messages)
-        self._listening: dict[bytes | None, Deliveries] = {}  # by shared filter; None: all others
+        self._deliveries: Deliveries | None = None  # while the client is there and has subscribed
 
     @property
     def client_id(self) -> str:
@@ -71,7 +73,7 @@ class SessionState:
     @property
     def is_queued(self) -> bool:
         """Whether QoS 1 and 2 come to it from a queue."""
-        return self.flow.queue is not None
+        return self.flow.own is not None
 
     @property
     def now_ms(self) -> int:
@@ -80,124 +82,136 @@ class SessionState:
 
     # --- the connection ------------------------------------------------------------------------
 
-    def attach(self, session: MqttSession, outbox: Outbox, client: Connected) -> None:
-        """The client is connected by ``session``; CONNACK is written."""
+    def attach(self, session: MqttSession, outbox: Outbox, client: Client) -> None:
+        """The client is connected by ``session``; CONNACK is written. Raises StorageError."""
         self.session = session
         if self.version != client.version:
             self.version = client.version
             self.filters.remake(self._make_match)
-        if self.outlives_connection and self.flow.queue is None:
-            self._open_queue()
+        if self.outlives_connection and not self.is_queued:
+            self.open_queue()
         self.flow.connect(outbox, client)
         for subscription in self.filters:
             self._listen(subscription)
+        self._narrow()
 
     def detach(self) -> None:
         """The connection is gone."""
         for subscription in self.filters:
             self._ignore(subscription)
-        self._listening.clear()
+        self._deliveries = None
         self.flow.disconnect()
         self.session = None
+
+    def end(self) -> None:
+        """The session is over."""
+        for subscription in self.filters:
+            if subscription.share is not None:
+                self._sessions.shares.remove(subscription.text, self)
 
     def slow_consumer(self) -> None:
         """Called when the client does not read what it is sent."""
         if self.session is not None:
             self.session.slow_consumer()
 
+    def has_room(self) -> None:
+        """Called when the client takes more: queues may have it."""
+        if self.flow.own is not None:
+            self.flow.own.queue.dispatch()
+        for text in self.filters.shared:
+            self._sessions.shares.get(text).has_room()
+
     # --- subscriptions -------------------------------------------------------------------------
 
     def subscribe(self, subscription: Subscription) -> bool:
-        """Take the subscription; whether there was none with its topic filter. Raises DeniedError."""
-        before = self.filters.get(subscription.text)
+        """Take the subscription; whether there was none with its topic filter.
+
+        Raises: DeniedError, StorageError.
+        """
+        is_new = self.filters.get(subscription.text) is None
+        if subscription.share is not None:
+            self._sessions.shares.get(subscription.text).add(self, subscription)
         self._listen(subscription)
         self.filters.add(subscription)
-        if before is not None and before.kind != subscription.kind and before.share is not None:
-            self._ignore(before)
-            self._listen(subscription)
         self._narrow()
         if self.is_queued:
             self._bind(subscription)
             self._sessions.subscribed(self, subscription)
-        return before is None
+        return is_new
 
     def unsubscribe(self, text: bytes) -> bool:
-        """Forget the subscription; whether there was one."""
+        """Forget the subscription; whether there was one. Raises StorageError."""
         subscription = self.filters.remove(text)
         if subscription is None:
             return False
         self._ignore(subscription)
         self._narrow()
+        if subscription.share is not None:
+            self._sessions.shares.remove(text, self)
         if self.is_queued:
             self._unbind(subscription)
             self._sessions.unsubscribed(self, subscription)
         return True
 
-    def match(self, address: Address, own: bool) -> Match | None:  # noqa: FBT001 - native code calls it
+    def match(self, address: Address, own: bool) -> Match | None:
         """What a message to the address means to the client."""
         return self.filters.match(address, own)
 
-    def _make_match(
-        self,
-        qos: int,
-        as_published: bool,
-        identifiers: tuple[int, ...],  # noqa: FBT001 - part of a key
-    ) -> Match:
+    def _match_queued(self, address: Address, mark: Mark) -> Match | None:
+        own = mark.properties is not None and mark.publisher == self.client_id
+        return self.filters.match(address, own)
+
+    def _make_match(self, qos: int, as_published: bool, identifiers: tuple[int, ...]) -> Match:
         five = self.version == codec.MQTT_5
         return self._sessions.matches.get(five, qos, as_published, identifiers)
 
     def _listen(self, subscription: Subscription) -> None:
         """Let the client have what is published from now on."""
-        flow = self.flow
-        key = None if subscription.share is None else subscription.text
-        deliveries = self._listening.get(key)
-        if deliveries is None:
-            if key is None:
-                deliveries = Deliveries(self, flow.outgoing, at_most_once=self.is_queued)
-            else:
-                share = (PROTOCOL, subscription.share or b"", subscription.text)
-                only = self.filters.match_of(subscription)
-                deliveries = Deliveries(self, flow.outgoing, only, share)
-        self._sessions.broker.subscribe(subscription.pattern, deliveries)
-        self._listening[key] = deliveries
+        if subscription.share is not None:
+            self._sessions.shares.get(subscription.text).enter(self)
+            return
+        if self._deliveries is None:
+            self._deliveries = Deliveries(self, self.flow.outgoing, at_most_once=self.is_queued)
+        self._sessions.broker.subscribe(subscription.pattern, self._deliveries)
 
     def _ignore(self, subscription: Subscription) -> None:
-        key = None if subscription.share is None else subscription.text
-        deliveries = self._listening.get(key)
-        if deliveries is not None:
-            self._sessions.broker.unsubscribe(subscription.pattern, deliveries)
-        if key is not None:
-            self._listening.pop(key, None)
+        if subscription.share is not None:
+            self._sessions.shares.get(subscription.text).leave(self)
+        elif self._deliveries is not None:
+            self._sessions.broker.unsubscribe(subscription.pattern, self._deliveries)
 
     def _narrow(self) -> None:
-        deliveries = self._listening.get(None)
-        if deliveries is not None:
-            deliveries.narrow(self.filters.only)
+        if self._deliveries is not None:
+            self._deliveries.narrow(self.filters.only)
 
     # --- what waits for a client that is away --------------------------------------------------
 
-    def _open_queue(self) -> None:
-        self.flow.queue = self._sessions.open_queue(self.key)
+    def open_queue(self) -> None:
+        """Have a queue, bound to what is subscribed to. Raises StorageError."""
+        queue = self._sessions.open_queue(self.key)
+        self.flow.own = QueueConsumer(self.flow, queue, self._match_queued)
         for subscription in self.filters:
             self._bind(subscription)
-
-    def _bind(self, subscription: Subscription) -> None:
-        queue = self.flow.queue
-        if queue is not None and subscription.share is None:
-            if subscription.qos:
-                queue.bind(subscription.pattern)
-            else:
-                queue.unbind(subscription.pattern)
-
-    def _unbind(self, subscription: Subscription) -> None:
-        if self.flow.queue is not None and subscription.share is None:
-            self.flow.queue.unbind(subscription.pattern)
 
     def restore(self, subscriptions: list[Subscription]) -> None:
         """Have these subscriptions, and the queue, that were stored."""
         for subscription in subscriptions:
             self.filters.add(subscription)
-        self.flow.queue = self._sessions.open_queue(self.key)
+            if subscription.share is not None:
+                self._sessions.shares.get(subscription.text).add(self, subscription)
+        self.open_queue()
+
+    def _bind(self, subscription: Subscription) -> None:
+        if self.flow.own is None or subscription.share is not None:
+            return
+        if subscription.qos:
+            self.flow.own.queue.bind(subscription.pattern)
+        else:
+            self.flow.own.queue.unbind(subscription.pattern)
+
+    def _unbind(self, subscription: Subscription) -> None:
+        if self.flow.own is not None and subscription.share is None:
+            self.flow.own.queue.unbind(subscription.pattern)
 
     # --- what is stored ------------------------------------------------------------------------
 

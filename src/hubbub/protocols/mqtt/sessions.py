@@ -11,21 +11,25 @@ import msgspec
 from hubbub.broker.shared import SharedSettings
 from hubbub.model.errors import StorageError
 from hubbub.model.faults import contain
-from hubbub.protocols.mqtt.filters import Subscription, subscription_of
 from hubbub.protocols.mqtt.codec import TopicFilter
+from hubbub.protocols.mqtt.filters import Subscription, subscription_of
 from hubbub.protocols.mqtt.flow import FlowState
 from hubbub.protocols.mqtt.matches import Matches
 from hubbub.protocols.mqtt.session_state import NEVER, SessionKey, SessionState
+from hubbub.protocols.mqtt.shares import PREFIX as SHARE_PREFIX
+from hubbub.protocols.mqtt.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hubbub.broker.broker import Broker
-    from hubbub.broker.queues import Queue
+    from hubbub.broker.publication import Stored
+    from hubbub.broker.queue import Queue
     from hubbub.broker.timers import Timer
     from hubbub.protocols.mqtt.settings import Settings
 
 TABLE = b"mqtt"
+SESSION_PREFIX = "mqtt:"
 
 # How often what cannot be stored (a full disk) is tried again, in seconds.
 _STORE_AGAIN_AFTER = 1.0
@@ -68,6 +72,7 @@ class Sessions:
         self.timers = broker.timers
         self.settings = settings
         self.matches = Matches()
+        self.shares = Shares(broker, _UNTIL_RECONNECT)
         self._table = broker.table(TABLE)
         self._sessions: dict[SessionKey, SessionState] = {}
         self._expiring: dict[SessionKey, Timer] = {}
@@ -121,6 +126,7 @@ class Sessions:
         del self._sessions[state.key]
         self._stop_expiry(state.key)
         self._moved.pop(state, None)
+        contain(state.end)
         contain(self._forget, state)
 
     # --- what sessions ask ---------------------------------------------------------------------
@@ -160,7 +166,7 @@ class Sessions:
             return
         self._table.when_durable(lambda failure: None if failure else done())
 
-    def store_received(self, state: SessionState) -> object:
+    def store_received(self, state: SessionState) -> Stored:
         """Store which messages of QoS 2 the client published; what to wait for. Raises StorageError."""
         self._moved[state] = None
         self._store_flows()
@@ -201,20 +207,19 @@ class Sessions:
         self._moved.clear()
 
     def _store_entry(self, state: SessionState, ended_ms: int | None) -> None:
-        if state.outlives_connection or state.flow.queue is not None:
+        if state.outlives_connection or state.is_queued:
             self._put(_key("session", state.key), SessionEntry(state.expiry, ended_ms))
 
     def _put(self, key: bytes, value: object) -> None:
         self._table.put((key, None if value is None else msgspec.msgpack.encode(value)))
 
     def _forget(self, state: SessionState) -> None:
-        queue = self.broker.queues.get(queue_name(state.key))
-        if queue is None:
+        if state.flow.own is None:
             return
         keys = [_key("filter", state.key, each.text) for each in state.filters]
         keys += [_key("flow", state.key), _key("session", state.key)]
         self._table.put(*((key, None) for key in keys))
-        state.flow.queue = None
+        queue, state.flow.own = state.flow.own.queue, None
         self.broker.queues.delete(queue)
 
     def _load(self) -> None:
@@ -240,6 +245,15 @@ class Sessions:
             ended_ms = self.timers.wall_ms if entry.ended_ms is None else entry.ended_ms
             away = max(self.timers.wall_ms - ended_ms, 0) / 1000
             self._expire_after(state, entry.expiry - away)
+        self._delete_orphans()
+
+    def _delete_orphans(self) -> None:
+        """Queues of shared subscriptions whose clients did not outlive the broker."""
+        kept = {group.queue for group in self.shares}
+        kept |= {state.flow.own.queue for state in self if state.flow.own is not None}
+        for queue in self.broker.queues:
+            if queue.name.startswith((SESSION_PREFIX, SHARE_PREFIX)) and queue not in kept:
+                contain(self.broker.queues.delete, queue)
 
 
 def _subscription(text: bytes, kept: StoredFilter) -> Subscription:
@@ -253,7 +267,8 @@ def _key(of: str, key: SessionKey, text: bytes = b"") -> bytes:
 
 def queue_name(key: SessionKey) -> str:
     """The queue of a session, for listings too; a long name is cut, and told apart by its digest."""
-    name = f"mqtt:{key.principal}:{key.client_id}" if key.principal else f"mqtt:{key.client_id}"
+    owner = f"{key.principal}:{key.client_id}" if key.principal else f":{key.client_id}"
+    name = SESSION_PREFIX + owner
     raw = name.encode()
     if len(raw) <= _NAME_BYTES and "#" not in name:
         return name

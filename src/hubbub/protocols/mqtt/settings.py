@@ -26,11 +26,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # What a client may have unacknowledged: version 5's are told so, paho's send no more anyway.
     receive_maximum: int = 20
     topic_alias_maximum: int = 10
-    # Unacknowledged at a client that says no Receive Maximum. mosquitto's 20 make a fast subscriber
-    # wait; here they cost a packet identifier each.
-    max_inflight_messages: int = 1000
-    # What waits for a client that has so many unacknowledged, or is away.
-    max_queued_messages: int = 1000
+    # What a client is sent before it acknowledges: as many as there are Packet Identifiers, which
+    # is what they cost here. mosquitto's 20 make a fast subscriber wait, and then lose.
+    max_inflight_messages: int = 65_535
+    # What waits for a client that has so many unacknowledged, or is away. mosquitto's 1,000 are
+    # minutes of a sensor; on disk there is room for days, and in memory their bytes are bounded.
+    max_queued_messages: int = 100_000
     # Announced to version 5's clients if set; else LARGEST_PACKET is the limit.
     max_packet_size: int = NO_LIMIT
     # Without a limit one client could fill the memory.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hubbub.protocols.mqtt.listener import MqttListener
 
 # Published to be retained, at QoS 2 for whoever wants that.
-_MARK = encode_mark(2, True, "", b"")  # noqa: FBT003
+_MARK = encode_mark(2, True, "", b"")
 
 
 class SysTopics:
