@@ -10,11 +10,15 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, ClassVar
 
+import aiomqtt
 import kafka
 import nats
+import paho.mqtt.client
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka import Consumer, Producer
+from paho.mqtt.client import MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
 
 import hubbub
 
@@ -271,6 +275,84 @@ class NatsPy:
         loop.close()
 
 
+class Paho:
+    """paho-mqtt, with MQTT 5; its network is a thread."""
+
+    name = "paho-mqtt"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.port = server.ports["mqtt"]
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[paho.mqtt.client.Client]:
+        client = paho.mqtt.client.Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        yield client
+        client.disconnect()
+        client.loop_stop()
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        with self._connected() as client:
+            sent = [client.publish(address.replace(".", "/"), payload, 1) for payload in payloads]
+            for info in sent:
+                info.wait_for_publish(WAIT_SECONDS)
+                assert info.is_published()
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox, confirmed = Inbox(), threading.Event()
+        with self._connected() as client:
+            client.on_message = lambda _client, _data, message: inbox.put(message.payload)
+            client.on_subscribe = lambda *_: confirmed.set()
+            client.subscribe(address.replace(".", "/"), 1)
+            assert confirmed.wait(WAIT_SECONDS)
+            yield inbox
+
+
+class AioMqtt:
+    """aiomqtt, on asyncio, with MQTT 3.1.1."""
+
+    name = "aiomqtt"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.port = server.ports["mqtt"]
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        async def send() -> None:
+            async with aiomqtt.Client("127.0.0.1", self.port) as client:
+                for payload in payloads:
+                    await client.publish(address.replace(".", "/"), payload, 2)
+
+        asyncio.run(send())
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox, confirmed = Inbox(), threading.Event()
+        loop = asyncio.new_event_loop()
+        stopping = asyncio.Event()
+
+        async def take(client: aiomqtt.Client) -> None:
+            async for message in client.messages:
+                inbox.put(message.payload)
+
+        async def consume() -> None:
+            async with aiomqtt.Client("127.0.0.1", self.port) as client:
+                await client.subscribe(address.replace(".", "/"), 2)
+                taking = asyncio.create_task(take(client))
+                confirmed.set()
+                await stopping.wait()
+                taking.cancel()
+
+        thread = threading.Thread(target=loop.run_until_complete, args=(consume(),), daemon=True)
+        thread.start()
+        assert confirmed.wait(WAIT_SECONDS)
+        yield inbox
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(WAIT_SECONDS)
+        loop.close()
+
+
 class PythonApi:
     """hubbub's own API, connected."""
 
@@ -292,7 +374,17 @@ class PythonApi:
             yield inbox
 
 
-CLIENTS = (ConfluentKafka, KafkaPython, AioKafka, RedisPy, RedisPyResp2, NatsPy, PythonApi)
+CLIENTS = (
+    ConfluentKafka,
+    KafkaPython,
+    AioKafka,
+    RedisPy,
+    RedisPyResp2,
+    NatsPy,
+    Paho,
+    AioMqtt,
+    PythonApi,
+)
 
 
 def event(number: int) -> bytes:
