@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 import node_client
+from node_client import MqttMessage, NatsMessage, NodeClient
 from serving import ServerProcess
 
 
@@ -21,6 +22,18 @@ def shared_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def nats_js(pytestconfig):
-    """The NATS client of Node; skips where Node or its packages cannot be had."""
+def node_clients(pytestconfig):
+    """The directory of Node's clients; skips where Node or its packages cannot be had."""
     return node_client.install(pytestconfig.cache.mkdir("clients_js"))
+
+
+@pytest.fixture(scope="session")
+def nats_js(node_clients):
+    """nats.js, the NATS client of Node."""
+    return NodeClient(node_clients / "nats_client.mjs", NatsMessage)
+
+
+@pytest.fixture(scope="session")
+def mqtt_js(node_clients):
+    """MQTT.js, the MQTT client of Node."""
+    return NodeClient(node_clients / "mqtt_client.mjs", MqttMessage)

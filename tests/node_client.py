@@ -1,17 +1,19 @@
-"""nats.js, the NATS client of Node: clients_js/nats_client.mjs as tests run it."""
+"""The clients of Node as tests run them: the programs of clients_js, with their packages."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,13 +26,24 @@ INSTALL_SECONDS = 100
 
 
 @dataclass(frozen=True)
-class Received:
-    """One message as Node got it."""
+class NatsMessage:
+    """One message as nats.js got it."""
 
     subject: str
     payload: bytes
     headers: dict[str, list[str]]
     reply: str | None
+
+
+@dataclass(frozen=True)
+class MqttMessage:
+    """One message as MQTT.js got it; ``properties`` as it names them, bytes as text."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    properties: dict[str, Any]
 
 
 class ClientError(Exception):
@@ -40,28 +53,38 @@ class ClientError(Exception):
 class Running:
     """A started client; ``messages`` waits for its end."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], message: type[NatsMessage | MqttMessage]
+    ) -> None:
         self._process = process
+        self._message = message
 
-    def messages(self) -> list[Received]:
-        lines, errors = self._process.communicate(timeout=WAIT_SECONDS)
-        said = [json.loads(line) for line in lines.splitlines() if line != "ready"]
+    def messages(self) -> list[Any]:
+        # Not by communicate(), which forgets what was read together with the line "ready".
+        patience = threading.Timer(WAIT_SECONDS, self._process.kill)
+        patience.start()
+        lines = self._process.stdout.read()
+        patience.cancel()
+        said = [json.loads(line) for line in lines.splitlines()]
         for line in said:
             if "error" in line:
                 raise ClientError(line["error"])
-        assert self._process.returncode == 0, errors
-        return [Received(**line | {"payload": base64.b64decode(line["payload"])}) for line in said]
+        assert self._process.wait() == 0, self._process.stderr.read()
+        return [
+            self._message(**line | {"payload": base64.b64decode(line["payload"])}) for line in said
+        ]
 
 
 class NodeClient:
-    """Runs the program's commands, from a directory that has its packages."""
+    """Runs one program's commands."""
 
-    def __init__(self, directory: Path) -> None:
-        self._script = directory / "nats_client.mjs"
+    def __init__(self, script: Path, message: type[NatsMessage | MqttMessage]) -> None:
+        self._script = script
+        self._message = message
 
     @contextlib.contextmanager
     def started(self, url: str, *command: str, **variables: str) -> Iterator[Running]:
-        """A client that is connected and subscribed; its credentials are ``NATS_USER`` and so on."""
+        """A client that is connected and subscribed; ``variables`` are its environment."""
         process = subprocess.Popen(
             ["node", str(self._script), url, *command],
             stdin=subprocess.DEVNULL,
@@ -75,40 +98,46 @@ class NodeClient:
             if line.startswith("{"):
                 raise ClientError(json.loads(line)["error"])
             assert line == "ready", process.stderr.read()
-            yield Running(process)
+            yield Running(process, self._message)
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
             process.stderr.close()
 
-    def run(self, url: str, *command: str, **variables: str) -> list[Received]:
+    def run(self, url: str, *command: str, **variables: str) -> list[Any]:
         """Run a command to its end."""
         with self.started(url, *command, **variables) as client:
             return client.messages()
 
 
-def install(cache: Path) -> NodeClient:
-    """The client with its packages in ``cache``, installed by the first who asks."""
+def install(cache: Path) -> Path:
+    """A directory with the programs and their packages, made by the first who asks."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed: no NATS client of Node")
-    wanted = (SOURCE / "package.json").read_text()
-    directory = cache / "nats"
-    installed = directory / "package.json"
-    if not installed.exists() or installed.read_text() != wanted:
-        with tempfile.TemporaryDirectory(dir=cache) as scratch:
-            fresh = Path(scratch) / "nats"
-            fresh.mkdir()
-            shutil.copy(SOURCE / "package.json", fresh)
-            _npm_install(fresh)
-            shutil.rmtree(directory, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another worker was quicker
-                fresh.rename(directory)
-    script = directory / "nats_client.mjs"
-    if not script.exists() or script.read_text() != (SOURCE / script.name).read_text():
-        shutil.copy(SOURCE / script.name, directory)
-    return NodeClient(directory)
+            pytest.skip(f"{program} is not installed: no clients of Node")
+    directory = cache / "node"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held by one of the workers at a time, until it closes
+        installed = directory / "package.json"
+        wanted = (SOURCE / "package.json").read_text()
+        if not installed.exists() or installed.read_text() != wanted:
+            _fresh(directory)
+        for script in SOURCE.glob("*.mjs"):
+            copy = directory / script.name
+            if not copy.exists() or copy.read_text() != script.read_text():
+                shutil.copy(script, copy)
+    return directory
+
+
+def _fresh(directory: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+        fresh = Path(scratch) / "node"
+        fresh.mkdir()
+        shutil.copy(SOURCE / "package.json", fresh)
+        _npm_install(fresh)
+        shutil.rmtree(directory, ignore_errors=True)
+        fresh.rename(directory)
 
 
 def _npm_install(directory: Path) -> None:
@@ -123,6 +152,6 @@ def _npm_install(directory: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        pytest.skip("npm took too long to install the NATS client of Node")
+        pytest.skip("npm took too long to install the clients of Node")
     if done.returncode:
-        pytest.skip(f"npm could not install the NATS client of Node: {done.stderr.strip()}")
+        pytest.skip(f"npm could not install the clients of Node: {done.stderr.strip()}")

@@ -38,6 +38,10 @@ class ServerProcess:
         return f"nats://127.0.0.1:{self.ports['nats']}"
 
     @property
+    def mqtt(self) -> str:
+        return f"mqtt://127.0.0.1:{self.ports['mqtt']}"
+
+    @property
     def url(self) -> str:
         return f"hubbub://127.0.0.1:{self.ports['bus']}"
 

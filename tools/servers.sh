@@ -8,6 +8,7 @@ missing=()
 for program in redis-server nats-server mosquitto npm; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
+command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
 ((${#missing[@]})) || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq

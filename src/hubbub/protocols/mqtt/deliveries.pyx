@@ -212,7 +212,7 @@ cdef class Outgoing:
         return max(self.receive_maximum - <Py_ssize_t>len(self.in_flight), 0)
 
     cdef int take_id(self) except -1:
-        """A Packet Identifier that is not in use [MQTT-2.2.1-4]; there is one while there is room."""
+        """A Packet Identifier that is not in use [MQTT-2.2.1-4], while there is room."""
         cdef int packet_id = self._last_id
         while True:
             packet_id = packet_id % MAX_ID + 1

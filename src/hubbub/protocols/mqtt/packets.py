@@ -52,9 +52,12 @@ class Packets:
         self._aliases: dict[bytes, int] = {}
 
     def publish(self, sent: Sent, packet_id: int, now_ms: int, *, duplicate: bool) -> bytes | None:
-        """The packet; None if the message has expired, or is more than the client takes."""
+        """The packet; None if the message has expired, or is more than the client takes.
+
+        What was sent once does not expire any more: only the client may end it [MQTT-4.3.3-7].
+        """
         message = sent.message
-        if message is None or is_expired(message, now_ms):
+        if message is None or (not duplicate and is_expired(message, now_ms)):
             return None
         topic = name = spelled(message.address)
         if not topic:

@@ -224,7 +224,7 @@ cdef class MqttReader(StreamSession):
 
     cdef int _take_properties(self, const uint8_t** at, const uint8_t* end,
                               Properties* properties) except -1:
-        """Check the properties of a PUBLISH (3.3.2.3) and find its Topic Alias, which is cut out."""
+        """Check the properties of a PUBLISH (3.3.2.3); its Topic Alias is cut out."""
         cdef Py_ssize_t size = variable(at, end)
         cdef bytes checked
         if size < 0 or end - at[0] < size:

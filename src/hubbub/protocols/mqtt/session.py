@@ -290,7 +290,9 @@ class MqttSession(MqttReader):
         """Say why there is no connection; a client that cannot write a CONNECT is told nothing."""
         if error.reason in {Reason.MALFORMED_PACKET, Reason.PROTOCOL_ERROR}:
             return
-        version = codec.MQTT_5 if self._level >= codec.MQTT_5 else codec.MQTT_3_1_1
+        # mosquitto's bridges set the highest bit, and try again without it if they are told so.
+        old = self._level & 0x7F < codec.MQTT_5
+        version = codec.MQTT_3_1_1 if old else codec.MQTT_5
         if version == codec.MQTT_5 or codec.has_return_code(error.reason):
             self.outbox.write(codec.encode_connack(version, error.reason))
 
@@ -397,6 +399,9 @@ class MqttSession(MqttReader):
         else:
             self.acknowledgements.now(answer)
 
+    def _pingreq(self, _body: bytes) -> None:
+        raise malformed("a PINGREQ has nothing in it")  # the usual one is answered by the reader
+
     # --- the end ------------------------------------------------------------------------------
 
     def _disconnect(self, body: bytes) -> None:
@@ -473,6 +478,7 @@ class MqttSession(MqttReader):
         PacketType.PUBCOMP: _pubcomp,
         PacketType.SUBSCRIBE: _subscribe,
         PacketType.UNSUBSCRIBE: _unsubscribe,
+        PacketType.PINGREQ: _pingreq,
         PacketType.DISCONNECT: _disconnect,
         PacketType.AUTH: _auth,
     }
