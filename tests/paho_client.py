@@ -49,6 +49,7 @@ class PahoClient:
         self.version = version
         self.client_id = client_id or f"t{uuid.uuid4().hex[:20]}"  # MQTT 3.1 allows 23 characters
         self._server = server
+        self._listener = "mqtt-ws" if websocket else "mqtt"
         self._kept = kept
         self._values = values | ({"SessionExpiryInterval": NEVER} if kept else {})
         self._messages: queue.Queue[MQTTMessage] = queue.Queue()
@@ -98,7 +99,7 @@ class PahoClient:
         if self.version == "5":
             more["clean_start"] = not self._kept
             more["properties"] = properties(PacketTypes.CONNECT, **self._values)
-        self.client.connect("127.0.0.1", self._server.ports["mqtt"], **more)
+        self.client.connect("127.0.0.1", self._server.ports[self._listener], **more)
         self.client.loop_start()
         flags, reason, self.granted = self.told("connected")
         assert reason == 0, reason

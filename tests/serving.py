@@ -26,7 +26,8 @@ class ServerProcess:
     def __init__(self, directory: Path, *flags: str) -> None:
         self.directory = directory
         self.flags = flags
-        self.ports = {name: free_port() for name in ("kafka", "redis", "nats", "mqtt", "bus")}
+        names = ("kafka", "redis", "nats", "mqtt", "mqtt-ws", "bus")
+        self.ports = {name: free_port() for name in names}
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -40,6 +41,10 @@ class ServerProcess:
     @property
     def mqtt(self) -> str:
         return f"mqtt://127.0.0.1:{self.ports['mqtt']}"
+
+    @property
+    def mqtt_ws(self) -> str:
+        return f"ws://127.0.0.1:{self.ports['mqtt-ws']}/mqtt"
 
     @property
     def url(self) -> str:

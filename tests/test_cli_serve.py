@@ -182,6 +182,32 @@ def test_up_moves_out_of_the_way_and_says_so(home, taken):
     assert 'eval "$(hubbub env)"' in banner
 
 
+def test_up_lists_the_listeners_by_their_titles(home):
+    listen = ("--listen", "redis=:0,mqtt-ws=:0")
+    with start("up", "--memory", *listen, home=home) as up:
+        try:
+            lines = [up.stdout.readline() for _ in range(3)][1:]
+        finally:
+            up.send_signal(signal.SIGTERM)
+            assert up.wait(SECONDS) == 0
+    assert [line[:22].strip() for line in lines] == ["Redis", "MQTT over WebSocket"]
+    assert [line[22:32] for line in lines] == ["127.0.0.1:", "127.0.0.1:"]
+
+
+@pytest.mark.parametrize("only", ["mqtt-ws", "mqtt-ws,mqtt"])
+def test_websocket_may_be_the_only_way_in(running, only):
+    process, bound = running(
+        "serve", "--memory", "--listen", "mqtt=:0,mqtt-ws=:0", "--only", only,
+        listeners=only.count(",") + 1,
+    )  # fmt: skip
+    assert bound.keys() == set(only.split(","))
+    host, _, port = bound["mqtt-ws"].rpartition(":")
+    with socket.create_connection((host, int(port))) as browser:
+        browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert browser.recv(100).startswith(b"HTTP/1.1 426 ")
+    assert end(process) == 0
+
+
 def test_env_finds_the_server_that_runs_and_forgets_it_when_it_ends(running, home):
     process, bound = running("serve", "--memory", *ANY_PORTS)
     found = json.loads(hubbub("env", "--json", home=home).stdout)

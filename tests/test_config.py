@@ -82,6 +82,22 @@ def test_the_environment_reaches_listeners_and_has_a_short_name_for_the_data():
     assert loaded.listeners["kafka"]["advertised"] == "broker.example:9092"
 
 
+def test_the_environment_has_underscores_where_a_listener_has_a_hyphen():
+    loaded = config.load(
+        None,
+        {"HUBBUB_LISTENERS_MQTT_WS_ADDRESS": ":1", "HUBBUB_LISTENERS_MQTT_ADDRESS": ":2"},
+    )
+    assert loaded.listeners == {"mqtt-ws": {"address": ":1"}, "mqtt": {"address": ":2"}}
+
+
+def test_origins_are_a_list_in_the_file_and_text_in_the_environment(write):
+    path = write('listeners.mqtt-ws.origins = ["https://a.example", "https://b.example"]')
+    origins = config.load(path, {}).listeners["mqtt-ws"]["origins"]
+    assert origins == ["https://a.example", "https://b.example"]
+    loaded = config.load(path, {"HUBBUB_LISTENERS_MQTT_WS_ORIGINS": "https://c.example"})
+    assert loaded.listeners["mqtt-ws"]["origins"] == "https://c.example"
+
+
 def test_variables_that_are_no_settings_are_left_alone():
     environment = {"HUBBUB_URL": "hubbub://x", "HUBBUB_CONFIG": "y", "PATH": "/bin", "HUBBUBX": "1"}
     assert config.load(None, environment) == Config()

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 import hubbub
+import websocket_wire
 from clients import ConfluentKafka, NatsPy, event
 from nats_double import QUIET, frames, messages_of, pub
 from serving import free_port
@@ -23,6 +24,7 @@ from serving import free_port
 pytestmark = pytest.mark.server
 
 MEBIBYTE = 1024 * 1024
+OPENING = websocket_wire.request({"Sec-WebSocket-Protocol": "mqtt"})
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def still_works(server) -> bool:
 LISTENERS = ("kafka", "redis", "nats", "bus")
 
 
-@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("listener", [*LISTENERS, "mqtt-ws"])
 @pytest.mark.parametrize("verb", [b"GET", b"POST", b"PUT", b"OPTIONS", b"HEAD"])
 def test_a_browser_that_is_sent_to_a_text_port_gets_hung_up_on(connect, listener, verb):
     peer = connect(listener)
@@ -67,7 +69,7 @@ def test_a_browser_that_is_sent_to_a_text_port_gets_hung_up_on(connect, listener
     assert b"PONG" not in read_to_end(peer)
 
 
-@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("listener", [*LISTENERS, "mqtt-ws"])
 def test_garbage_ends_one_connection_and_nothing_else(shared_server, connect, listener):
     rng = random.Random(listener)
     for size in (1, 7, 100, 5000, 70_000):
@@ -89,6 +91,8 @@ def test_garbage_ends_one_connection_and_nothing_else(shared_server, connect, li
         ("nats", b"PUB a 1048576\r\n"),
         ("nats", b"PUB a 999999999\r\n"),
         ("bus", struct.pack(">I", 2**32 - 1)),
+        ("mqtt-ws", OPENING + websocket_wire.frame(websocket_wire.BINARY, length=2**62)),
+        ("mqtt-ws", OPENING + websocket_wire.frame(websocket_wire.BINARY, length=16 * MEBIBYTE)),
     ],
 )
 def test_a_length_is_no_reason_to_reserve_memory(shared_server, connect, listener, start):

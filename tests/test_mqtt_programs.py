@@ -284,7 +284,7 @@ def test_node_is_told_what_it_may_not_publish(shared_server, mqtt_js):
 
 @EACH_OF_NODE
 def test_node_speaks_through_a_websocket(shared_server, mqtt_js, name, version):
-    url = shared_server.mqtt.replace("mqtt://", "ws://") + "/mqtt"
+    url = shared_server.mqtt_ws
     with PahoClient(shared_server) as subscriber:
         subscriber.subscribe(name)
         with mqtt_js.started(url, "sub", name, "2", MQTT_VERSION=version) as node:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from hubbub.server.binding import Endpoint
     from hubbub.server.config import Config
 
-_TITLES = {"kafka": "Kafka", "redis": "Redis", "nats": "NATS", "mqtt": "MQTT", "bus": "hubbub"}
+_TITLES = {
+    "kafka": "Kafka",
+    "redis": "Redis",
+    "nats": "NATS",
+    "mqtt": "MQTT",
+    "mqtt-ws": "MQTT over WebSocket",
+    "bus": "hubbub",
+}
 
 _OPTIONS = (
     click.option(
@@ -209,8 +216,10 @@ def _welcome(
     kept = "nothing on disk" if config.server.memory else f"data {config.data_directory()}"
     click.secho(f"hubbub {installed_version()}", bold=True, nl=False)
     click.echo(f"  ready in {seconds:.2f} s  {kept}  (Ctrl-C stops)")
+    titles = {name: _TITLES.get(name, name) for name in bound}
+    width = max(map(len, titles.values())) + 1
     for name, address in bound.items():
-        click.echo(f"  {_TITLES.get(name, name):8}{address}")
+        click.echo(f"  {titles[name]:{width}}{address}")
     for wanted in endpoints:
         port = int(bound[wanted.listener].rpartition(":")[2])
         if wanted.port not in {0, port}:

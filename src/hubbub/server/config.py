@@ -54,7 +54,9 @@ class Config(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     server: ServerSection = msgspec.field(default_factory=ServerSection)
     broker: BrokerConfig = msgspec.field(default_factory=BrokerConfig)
     # By listener: where it binds, and what its protocol lets one choose.
-    listeners: dict[str, dict[str, str | int | bool]] = msgspec.field(default_factory=dict)
+    listeners: dict[str, dict[str, str | int | bool | list[str]]] = msgspec.field(
+        default_factory=dict
+    )
     topics: list[TopicConfig] = msgspec.field(default_factory=list)
     subscriptions: list[SubscriptionConfig] = msgspec.field(default_factory=list)
 

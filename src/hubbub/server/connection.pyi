@@ -15,7 +15,10 @@ class Listener(Protocol):
     default_port: int
 
     def session(self, peer: Peer, outbox: Outbox) -> Session:
-        """The session of a connection just accepted."""
+        """The session of a connection just accepted.
+
+        What it has to say is in its ``outbox``: the given one, or one of its own that wakes it.
+        """
 
 class Connection(Flushable):
     """A socket and its session: feeds it, and sends what it wrote, once a loop turn."""

@@ -74,6 +74,7 @@ cdef class Connection:
         self._turn.enter()
         try:
             self._session = self._listener.session(peer, self._outbox)
+            self._outbox = self._session.outbox
             self._read(True)
         except Exception:
             logger.exception("%s: no session for %s", self._listener.name, peer.remote)

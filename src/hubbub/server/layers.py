@@ -6,6 +6,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from hubbub.model.errors import HubbubError
+from hubbub.server.listeners import LISTENERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,8 +72,18 @@ def _key_of(variable: str) -> str:
         return ""
     section, _, rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
     if section == "listeners":
-        listener, _, rest = rest.partition("_")
+        listener, rest = _split_listener(rest)
         section = f"listeners.{listener}"
     elif section not in {"server", "broker"}:
         return ""
     return f"{section}.{rest}" if rest else ""
+
+
+def _split_listener(words: str) -> tuple[str, str]:
+    """A listener's name and the rest; a variable has an underscore where the name has a hyphen."""
+    for name in sorted(LISTENERS, key=len, reverse=True):
+        spelled = name.replace("-", "_") + "_"
+        if words.startswith(spelled):
+            return name, words.removeprefix(spelled)
+    listener, _, rest = words.partition("_")
+    return listener, rest

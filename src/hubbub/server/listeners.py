@@ -1,4 +1,4 @@
-"""The listeners there are: adding a protocol is one folder and one line here."""
+"""The listeners there are: adding a protocol, or WebSocket to one, is one line here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ class Registration(NamedTuple):
         return listener
 
 
-LISTENERS: dict[str, Registration] = {
+class OverWebSocket(NamedTuple):
+    """A second way in to a listener, whose sessions share what those of the first have."""
+
+    protocol: str  # the listener's name
+    default_port: int
+    subprotocols: tuple[str, ...]  # what a client offers, in the order of preference
+    settings: tuple[str, ...] = ("origins", "max_frame_size")
+
+
+LISTENERS: dict[str, Registration | OverWebSocket] = {
     "kafka": Registration(
         "hubbub.protocols.kafka.listener", "KafkaListener", 9092, ("advertised", "node_id")
     ),
@@ -70,5 +79,7 @@ LISTENERS: dict[str, Registration] = {
             "sys_interval",
         ),
     ),
+    # mosquitto's port; mqttv3.1 is what clients of MQTT 3.1 offer.
+    "mqtt-ws": OverWebSocket("mqtt", 9001, ("mqtt", "mqttv3.1")),
     "bus": Registration("hubbub.protocols.bus.listener", "BusListener", 8221),
 }

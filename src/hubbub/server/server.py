@@ -13,7 +13,7 @@ from hubbub.server import binding
 from hubbub.server.acceptor import Acceptor
 from hubbub.server.committer import Committer
 from hubbub.server.config import ADDRESS
-from hubbub.server.listeners import LISTENERS
+from hubbub.server.listeners import LISTENERS, OverWebSocket
 from hubbub.server.turn import Turn
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hubbub.log.seam import Log
     from hubbub.server.binding import Endpoint
     from hubbub.server.config import Config
-    from hubbub.server.connection import Connection
+    from hubbub.server.connection import Connection, Listener
 
 # How long a peer has to take in what is left for it when the server stops.
 DRAIN_SECONDS = 5.0
@@ -47,6 +47,7 @@ class Server:
         self.bound: dict[str, str] = {}  # listener -> host:port, as taken
         self._connections: set[Connection] = set()
         self._accepting: list[Acceptor] = []
+        self._listeners: dict[str, Listener] = {}
 
     async def start(self, sockets: dict[str, socket.socket]) -> None:
         """Recover the log and serve on these listening sockets, by listener."""
@@ -58,7 +59,7 @@ class Server:
         self._committer = Committer(loop, self._log, self._turn)
         self._apply_static_config()
         for name, listening in sockets.items():
-            listener = LISTENERS[name].make(self.broker, self._listener_settings(name))
+            listener = self._listener(name)
             self.bound[name] = binding.bound_address(listening)
             limit = self.config.server.max_connections
             self._accepting.append(
@@ -81,6 +82,19 @@ class Server:
         await self._committer.drain()
         self._committer.close()
         self.broker.close()
+
+    def _listener(self, name: str) -> Listener:
+        """The listener of that name; a protocol has one, however many ways there are to it."""
+        registered = LISTENERS[name]
+        settings = self._listener_settings(name)
+        if isinstance(registered, OverWebSocket):
+            from hubbub.server.websocket import WebSocketListener
+
+            behind = self._listener(registered.protocol)
+            return WebSocketListener(name, registered, behind, self.broker.timers, settings)
+        if name not in self._listeners:
+            self._listeners[name] = registered.make(self.broker, settings)
+        return self._listeners[name]
 
     def _listener_settings(self, name: str) -> dict[str, object]:
         chosen = self.config.listeners.get(name, {})
