@@ -161,6 +161,7 @@ def test_a_message_that_was_sent_does_not_expire_any_more(listener, qos):
     pass_time(listener, 100)
     (again,) = Client(listener, V5, "c", **kept(V5)).messages()
     assert again[:6] == message._replace(dup=True)[:6]
+    assert again.props["message_expiry_interval"] <= 10
 
 
 @covers(v5="4.3.3-13")

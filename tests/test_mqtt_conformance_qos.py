@@ -355,6 +355,24 @@ def test_what_is_sent_again_counts_as_well(listener):
     assert back.payloads() == sent
 
 
+@covers(v5="3.3.4-9 4.9.0-1 4.4.0-1")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_client_that_takes_less_than_before_is_sent_less_at_once(listener, qos):
+    client = Client(listener, V5, "c", **kept(V5))
+    client.subscribe(("a", qos))
+    source = Client(listener)
+    sent = [b"%d" % number for number in range(5)]
+    for payload in sent:
+        source.publish("a", payload, qos)
+    assert len(client.messages()) == 5
+    client.drop()
+    back = Client(listener, V5, "c", **kept(V5, receive_maximum=2))
+    again = back.messages()
+    assert [(message.payload, message.dup) for message in again] == [(b"0", True), (b"1", True)]
+    back.backlog = again
+    assert back.payloads() == sent
+
+
 @covers(v3="2.3.1-4", v5="3.3.4-9")
 @every_version
 def test_a_client_that_never_acknowledges_is_sent_so_much_and_no_more(listener, version):

@@ -211,6 +211,15 @@ def test_those_who_share_a_subscription_are_sent_nothing_retained(listener):
     assert [(message.payload, message.retain) for message in client.take()] == [(b"y", False)]
 
 
+@covers(v5="3.8.3-3")
+def test_who_asks_is_not_sent_what_it_retained_itself(listener):
+    client = Client(listener)
+    client.publish("a", b"own", 1, retain=True)
+    Client(listener).publish("b", b"another's", 1, retain=True)
+    client.subscribe(("+", 1 | NO_LOCAL))
+    assert client.payloads() == [b"another's"]
+
+
 @covers(v3="4.7.2-1", v5="4.7.2-1")
 @every_version
 def test_retained_names_for_machinery_are_not_in_everything(listener, version):

@@ -188,6 +188,21 @@ def test_before_5_there_is_no_word_for_how_long_and_a_day_is_not_too_long(listen
     assert Client(listener, version, "c", **kept(version)).payloads() == [b"x"]
 
 
+@covers(v5="3.1.2-23 3.1.2-4")
+def test_a_session_that_begins_anew_may_be_kept_as_well(listener):
+    Client(listener, V5, "c", clean=True, props={"session_expiry_interval": 100}).leave()
+    assert Client(listener, V5, "c", **kept(V5, 100)).connack.session_present
+
+
+@covers(v5="3.1.2-5 3.2.2-3 4.1.0-2")
+def test_a_session_may_be_resumed_for_the_last_time(listener):
+    Client(listener, V5, "c", **kept(V5, 100)).leave()
+    last = Client(listener, V5, "c", clean=False)
+    assert last.connack.session_present
+    last.leave()
+    assert not Client(listener, V5, "c", **kept(V5)).connack.session_present
+
+
 @covers(v5="4.1.0-2")
 def test_the_last_connection_says_how_long(listener):
     Client(listener, V5, "c", **kept(V5, 1000)).leave()

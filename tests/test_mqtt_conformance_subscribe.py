@@ -462,6 +462,35 @@ def test_what_one_of_them_refuses_goes_to_no_other(listener, qos, kind):
     assert second.packets() == []
 
 
+def kept_and_sharing(listener, client_id, qos=1):
+    client = Client(listener, V5, client_id, **kept(V5))
+    client.subscribe(("$share/g/a", qos))
+    return client
+
+
+@covers(v5="4.5.0-1")
+def test_what_comes_while_all_who_share_are_away_waits_for_whoever_is_back_first(listener):
+    for client_id in ("c", "d"):
+        kept_and_sharing(listener, client_id).leave()
+    source = Client(listener)
+    for number in range(10):
+        source.publish("a", b"%d" % number, 1)
+    assert sorted(Client(listener, V5, "d", **kept(V5)).payloads()) == [
+        b"%d" % n for n in range(10)
+    ]
+
+
+def test_what_one_left_unacknowledged_with_qos_1_is_not_lost(listener):
+    """Whether another of them gets it or it itself when it is back."""
+    first = kept_and_sharing(listener, "c")
+    Client(listener).publish("a", b"x", 1)
+    assert len(first.messages()) == 1
+    second = kept_and_sharing(listener, "d")
+    first.drop()
+    found = second.payloads() or Client(listener, V5, "c", **kept(V5)).payloads()
+    assert found == [b"x"]
+
+
 def test_who_leaves_the_group_has_no_share_any_more(listener):
     first, second = sharing(listener, 1, 1)
     assert first.unsubscribe("$share/g/a") == (0,)
