@@ -118,6 +118,17 @@ def test_who_asks_gets_the_flag_as_it_was_published(listener):
 
 
 @covers(v5="3.3.1-13")
+@pytest.mark.parametrize("props", [{"receive_maximum": 1}, {"topic_alias_maximum": 5}])
+def test_the_flag_as_published_is_kept_while_a_message_waits(listener, props):
+    client = Client(listener, props=props)
+    client.subscribe(("a", 1 | RETAIN_AS_PUBLISHED))
+    source = Client(listener)
+    for retain in (False, True, False, True):
+        source.publish("a", b"x", 1, retain=retain)
+    assert [message.retain for message in client.take()] == [False, True, False, True]
+
+
+@covers(v5="3.3.1-13")
 def test_the_flag_as_published_is_kept_while_the_client_is_away(listener):
     client = Client(listener, V5, "c", **kept(V5))
     client.subscribe(("a", 1 | RETAIN_AS_PUBLISHED))

@@ -172,6 +172,19 @@ def test_a_session_is_there_until_its_time_is_over(listener):
     assert not Client(listener, V5, "c", **kept(V5, 10)).connack.session_present
 
 
+@covers(v5="4.1.0-1")
+def test_the_clock_stops_when_the_client_is_back(listener):
+    Client(listener, V5, "c", **kept(V5, 10)).leave()
+    pass_time(listener, 5)
+    back = Client(listener, V5, "c", **kept(V5, 10))
+    back.subscribe(("a", 1))
+    pass_time(listener, 100)
+    publisher(listener).publish("a", b"x", 1)
+    assert back.payloads() == [b"x"]
+    back.leave()
+    assert Client(listener, V5, "c", **kept(V5, 10)).connack.session_present
+
+
 def test_a_session_may_be_kept_for_ever(listener):
     Client(listener, V5, "c", **kept(V5, FOR_EVER)).leave()
     pass_time(listener, 30 * DAY)
