@@ -236,7 +236,8 @@ def test_options_and_identifiers_of_a_subscription_are_kept(machine):
     assert machine.ask(client, asked) == [Suback(1, (1,))]
     machine.fail()
     back = machine.client(V5, "c", **kept(V5))
-    machine.ask(back, wire.publish("a", b"own", 1, packet_id=1))
+    (acknowledged,) = machine.ask(back, wire.publish("a", b"own", 1, packet_id=1))
+    assert isinstance(acknowledged, Puback)
     source = machine.client()
     machine.ask(source, wire.publish("a", b"x", 1, packet_id=1, retain=True))
     machine.log.sync()

@@ -108,6 +108,20 @@ def test_a_filter_subscribed_to_again_is_one_subscription_of_the_new_kind(listen
     assert client.packets() == []
 
 
+@covers(v3="3.8.4-6", v5="3.8.4-8")
+@every_version
+def test_each_subscription_keeps_its_qos_while_others_come_and_go(listener, version):
+    client = Client(listener, version)
+    client.subscribe(("a", 0), ("b", 1))
+    client.unsubscribe("b")
+    client.subscribe(("c", 2))
+    client.unsubscribe("a")
+    client.subscribe(("d", 1))
+    for topic in "abcd":
+        client.publish(topic, b"x", 2)
+    assert [(message.topic, message.qos) for message in client.take()] == [("c", 2), ("d", 1)]
+
+
 @covers(v5="3.8.4-3")
 def test_options_and_identifier_are_those_of_the_last_subscribe(listener):
     client = Client(listener)
@@ -421,11 +435,24 @@ def test_each_message_goes_to_one_of_those_who_share(listener):
 def test_those_who_share_have_a_qos_each(listener, sent):
     clients = sharing(listener, 0, 1, 2)
     source = Client(listener)
-    for _ in range(30):
-        source.publish("a", b"x", sent)
-    found = [{message.qos for message in client.take()} for client in clients]
-    assert all(seen <= {min(sent, most)} for seen, most in zip(found, (0, 1, 2), strict=True))
-    assert any(found)
+    payloads = [b"%d" % number for number in range(30)]
+    for payload in payloads:
+        source.publish("a", payload, sent)
+    found = [client.take() for client in clients]
+    for shares, most in zip(found, (0, 1, 2), strict=True):
+        assert {message.qos for message in shares} <= {min(sent, most)}
+    assert sorted((message.payload for message in chain(*found)), key=int) == payloads
+
+
+@covers(v5="4.8.2-3")
+def test_who_subscribes_to_its_share_again_has_one_of_the_new_kind(listener):
+    (client,) = sharing(listener, 0)
+    for qos in (2, 0, 1):
+        asked = ("$share/g/a", qos)
+        assert client.subscribe(asked, props={"subscription_identifier": 1 + qos}) == (qos,)
+        client.publish("a", b"x", 2)
+        found = [(each.qos, each.props["subscription_identifier"]) for each in client.take()]
+        assert found == [(qos, [1 + qos])]
 
 
 @covers(v5="4.8.2-4")
