@@ -124,7 +124,7 @@ class PeerListener:
             Client(self, V5, client_id, props={"session_expiry_interval": 0}).leave()
         self.client_ids.clear()
         cleaner = Client(self, V5, "cleaner")
-        cleaner.subscribe("#")
+        cleaner.subscribe("#", "$x/#")
         for message in cleaner.messages():
             cleaner.publish(message.topic, b"", retain=True)
         cleaner.leave()

@@ -161,6 +161,7 @@ def test_a_message_that_was_sent_does_not_expire_any_more(listener, qos):
     pass_time(listener, 100)
     (again,) = Client(listener, V5, "c", **kept(V5)).messages()
     assert again[:6] == message._replace(dup=True)[:6]
+    assert again.props["message_expiry_interval"] <= 10
 
 
 @covers(v5="4.3.3-13")
@@ -342,6 +343,18 @@ def test_a_message_too_large_does_not_wait_for_who_is_away(listener):
     assert back.payloads() == [b"y"]
     back.drop()
     assert Client(listener, V5, "c", **kept(V5)).packets() == []
+
+
+@covers(v5="3.1.2-25 3.3.2-11")
+def test_an_alias_that_was_too_large_to_be_sent_stands_for_nothing(listener):
+    client = Client(listener, props={"maximum_packet_size": 100, "topic_alias_maximum": 5})
+    client.subscribe(("a", 1))
+    source = Client(listener)
+    for payload in (b"x" * 200, b"y", b"z"):
+        source.publish("a", payload, 1)
+    reader = AliasReader(5)
+    found = [(reader.topic(message), message.payload) for message in client.take()]
+    assert found == [("a", b"y"), ("a", b"z")]
 
 
 @covers(v5="3.1.2-24")

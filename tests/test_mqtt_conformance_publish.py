@@ -13,6 +13,7 @@ from mqtt_double import (
     Client,
     assert_ended,
     every_version,
+    here_only,
     mqtt_listener,
     older_versions,
 )
@@ -226,6 +227,19 @@ def test_names_for_machinery_are_not_in_everything(listener, reader, version):
     client.publish("a$/y", b"y")
     assert client.payloads() == [b"x", b"y"]
     assert reader.payloads() == [b"y"]
+
+
+@here_only
+@every_version
+@pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$SYS/x", "$share/g/a"])
+def test_names_of_the_servers_own_are_not_published_to(listener, topic, version):
+    watcher = Client(listener)
+    watcher.subscribe("$SYS/#", "a", "$x/#")
+    client = Client(listener, version)
+    for qos in (0, 1, 2):
+        client.ask(wire.publish(topic, b"x", qos, packet_id=qos or None, version=version))
+    Client(listener).publish("$x/y", b"y")
+    assert watcher.payloads() == [b"y"]
 
 
 # Flags

@@ -240,6 +240,20 @@ def test_a_message_that_the_client_refuses_is_done_with(listener, qos, kind, rea
     assert [each.payload for each in back.messages()] == [b"2"]
 
 
+@covers(v5="4.4.0-2 3.3.4-9")
+@pytest.mark.parametrize(("qos", "kind"), [(1, wire.PUBACK), (2, wire.PUBREC)])
+def test_a_message_that_the_client_refuses_makes_room_for_the_next(listener, qos, kind):
+    client = Client(listener, props={"receive_maximum": 1})
+    client.subscribe(("a", qos))
+    source = Client(listener)
+    for payload in (b"1", b"2", b"3"):
+        source.publish("a", payload, qos)
+    (message,) = client.messages()
+    for expected in (b"2", b"3"):
+        (message,) = client.ask(client.acknowledgement(kind, message.packet_id, 0x80))
+        assert message.payload == expected
+
+
 @covers(v5="4.3.3-4")
 @pytest.mark.parametrize(("qos", "kind"), [(1, wire.PUBACK), (2, wire.PUBREC)])
 def test_a_message_that_nobody_wanted_is_as_good_as_any(listener, qos, kind):
@@ -351,6 +365,24 @@ def test_what_is_sent_again_counts_as_well(listener):
     back = Client(listener, V5, "c", **said)
     again = back.messages()
     assert [message.payload for message in again] == sent[:2]
+    back.backlog = again
+    assert back.payloads() == sent
+
+
+@covers(v5="3.3.4-9 4.9.0-1 4.4.0-1")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_client_that_takes_less_than_before_is_sent_less_at_once(listener, qos):
+    client = Client(listener, V5, "c", **kept(V5))
+    client.subscribe(("a", qos))
+    source = Client(listener)
+    sent = [b"%d" % number for number in range(5)]
+    for payload in sent:
+        source.publish("a", payload, qos)
+    assert len(client.messages()) == 5
+    client.drop()
+    back = Client(listener, V5, "c", **kept(V5, receive_maximum=2))
+    again = back.messages()
+    assert [(message.payload, message.dup) for message in again] == [(b"0", True), (b"1", True)]
     back.backlog = again
     assert back.payloads() == sent
 

@@ -118,6 +118,17 @@ def test_who_asks_gets_the_flag_as_it_was_published(listener):
 
 
 @covers(v5="3.3.1-13")
+@pytest.mark.parametrize("props", [{"receive_maximum": 1}, {"topic_alias_maximum": 5}])
+def test_the_flag_as_published_is_kept_while_a_message_waits(listener, props):
+    client = Client(listener, props=props)
+    client.subscribe(("a", 1 | RETAIN_AS_PUBLISHED))
+    source = Client(listener)
+    for retain in (False, True, False, True):
+        source.publish("a", b"x", 1, retain=retain)
+    assert [message.retain for message in client.take()] == [False, True, False, True]
+
+
+@covers(v5="3.3.1-13")
 def test_the_flag_as_published_is_kept_while_the_client_is_away(listener):
     client = Client(listener, V5, "c", **kept(V5))
     client.subscribe(("a", 1 | RETAIN_AS_PUBLISHED))
@@ -209,6 +220,15 @@ def test_those_who_share_a_subscription_are_sent_nothing_retained(listener):
     assert client.packets() == []
     client.publish("a", b"y", 1, retain=True)
     assert [(message.payload, message.retain) for message in client.take()] == [(b"y", False)]
+
+
+@covers(v5="3.8.3-3")
+def test_who_asks_is_not_sent_what_it_retained_itself(listener):
+    client = Client(listener)
+    client.publish("a", b"own", 1, retain=True)
+    Client(listener).publish("b", b"another's", 1, retain=True)
+    client.subscribe(("+", 1 | NO_LOCAL))
+    assert client.payloads() == [b"another's"]
 
 
 @covers(v3="4.7.2-1", v5="4.7.2-1")

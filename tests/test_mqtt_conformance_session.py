@@ -172,6 +172,19 @@ def test_a_session_is_there_until_its_time_is_over(listener):
     assert not Client(listener, V5, "c", **kept(V5, 10)).connack.session_present
 
 
+@covers(v5="4.1.0-1")
+def test_the_clock_stops_when_the_client_is_back(listener):
+    Client(listener, V5, "c", **kept(V5, 10)).leave()
+    pass_time(listener, 5)
+    back = Client(listener, V5, "c", **kept(V5, 10))
+    back.subscribe(("a", 1))
+    pass_time(listener, 100)
+    publisher(listener).publish("a", b"x", 1)
+    assert back.payloads() == [b"x"]
+    back.leave()
+    assert Client(listener, V5, "c", **kept(V5, 10)).connack.session_present
+
+
 def test_a_session_may_be_kept_for_ever(listener):
     Client(listener, V5, "c", **kept(V5, FOR_EVER)).leave()
     pass_time(listener, 30 * DAY)
@@ -186,6 +199,21 @@ def test_before_5_there_is_no_word_for_how_long_and_a_day_is_not_too_long(listen
     pass_time(listener, DAY)
     publisher(listener).publish("a", b"x", 1)
     assert Client(listener, version, "c", **kept(version)).payloads() == [b"x"]
+
+
+@covers(v5="3.1.2-23 3.1.2-4")
+def test_a_session_that_begins_anew_may_be_kept_as_well(listener):
+    Client(listener, V5, "c", clean=True, props={"session_expiry_interval": 100}).leave()
+    assert Client(listener, V5, "c", **kept(V5, 100)).connack.session_present
+
+
+@covers(v5="3.1.2-5 3.2.2-3 4.1.0-2")
+def test_a_session_may_be_resumed_for_the_last_time(listener):
+    Client(listener, V5, "c", **kept(V5, 100)).leave()
+    last = Client(listener, V5, "c", clean=False)
+    assert last.connack.session_present
+    last.leave()
+    assert not Client(listener, V5, "c", **kept(V5)).connack.session_present
 
 
 @covers(v5="4.1.0-2")

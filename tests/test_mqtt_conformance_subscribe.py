@@ -108,6 +108,20 @@ def test_a_filter_subscribed_to_again_is_one_subscription_of_the_new_kind(listen
     assert client.packets() == []
 
 
+@covers(v3="3.8.4-6", v5="3.8.4-8")
+@every_version
+def test_each_subscription_keeps_its_qos_while_others_come_and_go(listener, version):
+    client = Client(listener, version)
+    client.subscribe(("a", 0), ("b", 1))
+    client.unsubscribe("b")
+    client.subscribe(("c", 2))
+    client.unsubscribe("a")
+    client.subscribe(("d", 1))
+    for topic in "abcd":
+        client.publish(topic, b"x", 2)
+    assert [(message.topic, message.qos) for message in client.take()] == [("c", 2), ("d", 1)]
+
+
 @covers(v5="3.8.4-3")
 def test_options_and_identifier_are_those_of_the_last_subscribe(listener):
     client = Client(listener)
@@ -421,11 +435,25 @@ def test_each_message_goes_to_one_of_those_who_share(listener):
 def test_those_who_share_have_a_qos_each(listener, sent):
     clients = sharing(listener, 0, 1, 2)
     source = Client(listener)
-    for _ in range(30):
-        source.publish("a", b"x", sent)
-    found = [{message.qos for message in client.take()} for client in clients]
-    assert all(seen <= {min(sent, most)} for seen, most in zip(found, (0, 1, 1), strict=True))
-    assert any(found)
+    payloads = [b"%d" % number for number in range(30)]
+    for payload in payloads:
+        source.publish("a", payload, sent)
+    found = [client.take() for client in clients]
+    for shares, most in zip(found, (0, 1, 1), strict=True):
+        assert {message.qos for message in shares} <= {min(sent, most)}
+    assert sorted((message.payload for message in chain(*found)), key=int) == payloads
+
+
+@covers(v5="4.8.2-3")
+def test_who_subscribes_to_its_share_again_has_one_of_the_new_kind(listener):
+    (client,) = sharing(listener, 0)
+    for qos in (2, 0, 1):
+        asked = ("$share/g/a", qos)
+        granted = min(qos, 1)
+        assert client.subscribe(asked, props={"subscription_identifier": 1 + qos}) == (granted,)
+        client.publish("a", b"x", 2)
+        found = [(each.qos, each.props["subscription_identifier"]) for each in client.take()]
+        assert found == [(granted, [1 + qos])]
 
 
 @covers(v5="4.8.2-4 4.8.2-5")
@@ -446,6 +474,35 @@ def test_what_one_of_them_refuses_goes_to_no_other(listener):
     (second,) = sharing(listener, 1)
     assert first.ask(first.acknowledgement(wire.PUBACK, message.packet_id, 0x80)) == []
     assert second.packets() == []
+
+
+def kept_and_sharing(listener, client_id, qos=1):
+    client = Client(listener, V5, client_id, **kept(V5))
+    client.subscribe(("$share/g/a", qos))
+    return client
+
+
+@covers(v5="4.5.0-1")
+def test_what_comes_while_all_who_share_are_away_waits_for_whoever_is_back_first(listener):
+    for client_id in ("c", "d"):
+        kept_and_sharing(listener, client_id).leave()
+    source = Client(listener)
+    for number in range(10):
+        source.publish("a", b"%d" % number, 1)
+    assert sorted(Client(listener, V5, "d", **kept(V5)).payloads()) == [
+        b"%d" % n for n in range(10)
+    ]
+
+
+def test_what_one_left_unacknowledged_with_qos_1_is_not_lost(listener):
+    """Whether another of them gets it or it itself when it is back."""
+    first = kept_and_sharing(listener, "c")
+    Client(listener).publish("a", b"x", 1)
+    assert len(first.messages()) == 1
+    second = kept_and_sharing(listener, "d")
+    first.drop()
+    found = second.payloads() or Client(listener, V5, "c", **kept(V5)).payloads()
+    assert found == [b"x"]
 
 
 def test_who_leaves_the_group_has_no_share_any_more(listener):

@@ -12,7 +12,11 @@ from hubbub.model.faults import contain
 
 
 cdef class _Rotation:
-    """Whose turn it is in one share, for all addresses that reach it."""
+    """Whose turn it is first at the next address that reaches one share.
+
+    From there each address has turns of its own: with one count for all, two addresses by turns
+    would always meet the same two members.
+    """
 
     cdef object __weakref__
     cdef Py_ssize_t next
@@ -50,7 +54,9 @@ cdef class Turns(RunObserver):
 
     def __init__(self, list members not None, rotation not None):
         self._members = members
+        self._turn = (<_Rotation>rotation).next
         self._rotation = rotation
+        (<_Rotation>rotation).next += 1
 
     @property
     def subscriber(self):
@@ -68,11 +74,10 @@ cdef class Turns(RunObserver):
 
     cdef Py_ssize_t _next(self, list rooms) except -2:
         """Whose turn it is among those with room, -1 if there is none."""
-        cdef _Rotation rotation = <_Rotation>self._rotation
         cdef Py_ssize_t at
         for _ in range(len(rooms)):
-            at = rotation.next % <Py_ssize_t>len(rooms)
-            rotation.next = at + 1
+            at = self._turn % <Py_ssize_t>len(rooms)
+            self._turn = at + 1
             if rooms[at]:
                 return at
         return -1

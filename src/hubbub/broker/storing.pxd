@@ -24,4 +24,6 @@ cdef int store(Run run, object holder, int64_t now_ms, list stored, dict refused
                dict failed) except -1
 cdef int store_at_home(Run run, Py_ssize_t first, Py_ssize_t end, int64_t now_ms, list stored,
                        dict refused) except -1
+cdef Py_ssize_t holders(tuple topics) except -1
+cdef int store_queued(Run run, int64_t now_ms, list stored, dict refused, dict failed) except -1
 cdef object store_elsewhere(Run run, Py_ssize_t index, object holder, int64_t now_ms, list stored)

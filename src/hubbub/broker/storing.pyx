@@ -153,24 +153,45 @@ cdef int store(Run run, object holder, int64_t now_ms, list stored, dict refused
     not take, of which the publisher is told.
     """
     cdef Py_ssize_t index
-    cdef bint several = False
+    cdef bint several = False, queued = False
     for index in range(run.count):
-        if len((<Route>run.views[index].route).topics) > 1:
-            several = True
-            break
-    if not several:
-        if holder is None:
-            store_at_home(run, 0, run.count, now_ms, stored, refused)
-        return 0
-    # A topic may be the home of one message and hold another after its home does: only one by one
-    # are they in it in the order in which they were published.
+        topics = (<Route>run.views[index].route).topics
+        if topics:
+            queued |= topics[len(topics) - 1].queued
+            several |= holders(topics) > 1
+    if several:
+        # A topic may be the home of one message and hold another after its home does: only one by
+        # one are they in it in the order in which they were published.
+        for index in range(run.count):
+            if holder is None:
+                store_at_home(run, index, index + 1, now_ms, stored, refused)
+            if index not in refused:
+                failure = store_elsewhere(run, index, holder, now_ms, stored)
+                if failure is not None:
+                    failed[index] = failure
+    elif holder is None:
+        store_at_home(run, 0, run.count, now_ms, stored, refused)
+    if queued:
+        store_queued(run, now_ms, stored, refused, failed)
+    return 0
+
+
+cdef Py_ssize_t holders(tuple topics) except -1:
+    """How many topics hold a message but for the one of queues, which stands last."""
+    cdef Py_ssize_t count = len(topics)
+    return count - 1 if count and topics[count - 1].queued else count
+
+
+cdef int store_queued(Run run, int64_t now_ms, list stored, dict refused, dict failed) except -1:
+    """Store for queues what some topic or nobody else holds; they refuse nothing for others."""
+    cdef Storing storing = Storing(run, now_ms, stored)
+    cdef Py_ssize_t index
     for index in range(run.count):
-        if holder is None:
-            store_at_home(run, index, index + 1, now_ms, stored, refused)
-        if index not in refused:
-            failure = store_elsewhere(run, index, holder, now_ms, stored)
-            if failure is not None:
-                failed[index] = failure
+        topics = (<Route>run.views[index].route).topics
+        if topics and topics[len(topics) - 1].queued and index not in refused:
+            storing.put(index, topics[len(topics) - 1])
+    storing.close()
+    failed.update(storing.refused)
     return 0
 
 
@@ -179,9 +200,10 @@ cdef int store_at_home(Run run, Py_ssize_t first, Py_ssize_t end, int64_t now_ms
     """Store the messages from ``first`` to before ``end`` in the topics that decide."""
     cdef Py_ssize_t index
     cdef Storing storing = None
+    cdef tuple topics
     for index in range(first, end):
         topics = (<Route>run.views[index].route).topics
-        if topics and index not in refused:
+        if holders(topics) and index not in refused:
             if storing is None:
                 storing = Storing(run, now_ms, stored)
             storing.put(index, topics[0])
@@ -197,7 +219,7 @@ cdef object store_elsewhere(Run run, Py_ssize_t index, object holder, int64_t no
     cdef tuple topics = (<Route>run.views[index].route).topics
     failure = None
     for topic in topics:
-        if topic is (topics[0] if holder is None else holder):
+        if topic is (topics[0] if holder is None else holder) or topic.queued:
             continue
         storing = Storing(run, now_ms, stored)
         storing.put(index, topic)

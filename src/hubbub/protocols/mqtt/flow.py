@@ -35,6 +35,12 @@ MAX_WAITING_BYTES = 16 * 1024 * 1024
 # memory has to hold of a client that never acknowledges.
 QUEUE_WINDOW = 1000
 
+# A client that has so much unread gets no more of what can wait: of queues, of what was retained.
+# Live messages are sent on, up to the limit of its outbox.
+UNREAD_BYTES = 4 * 1024 * 1024
+# When to look again, in seconds.
+LATER = 0.05
+
 _NOBODY = Client(codec.MQTT_3_1_1, 0)
 
 
@@ -271,7 +277,7 @@ class Flow:
         if outbox is None:
             return True  # the next connection gets it
         packet = self._packets.publish(sent, packet_id, self._state.now_ms, duplicate=duplicate)
-        if packet is None:
+        if packet is None or len(packet) > outbox.limit:
             return False
         if not outbox.push(packet):
             self.slow_consumer()
@@ -287,7 +293,13 @@ class Flow:
     @property
     def credit(self) -> int:
         """How many more messages of a queue it would take."""
-        return 0 if self.has_waiting else self.outgoing.room_left()
+        outbox = self.outgoing.outbox
+        if outbox is None or self.has_waiting:
+            return 0
+        if outbox.size > UNREAD_BYTES:
+            self._state.look_again(LATER)
+            return 0
+        return self.outgoing.room_left()
 
     def sent(self, packet_id: int) -> Sent:
         """What is on its way under this identifier, of a session that keeps it."""

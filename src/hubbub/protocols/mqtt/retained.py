@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hubbub.protocols.mqtt.flow import LATER, UNREAD_BYTES
 from hubbub.protocols.mqtt.marks import decode_mark
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 
 # How many are sent in a turn: some milliseconds, whatever was subscribed to.
 _EACH_TURN = 500
-# A client that has so much unread is not sent more for now, in seconds.
-_UNREAD_BYTES = 4 * 1024 * 1024
-_LATER = 0.05
 
 
 class RetainedDelivery:
@@ -42,15 +40,18 @@ class RetainedDelivery:
         session, flow = self._session, self._state.flow
         if session.closed:
             return
-        if session.outbox.size > _UNREAD_BYTES:
-            self._listener.timers.after(_LATER, self._go_on)
-            return
-        for count, (subscription, retained) in enumerate(self._messages, 1):
+        for count in range(_EACH_TURN):
+            if count and (session.outbox.size > UNREAD_BYTES or flow.has_waiting):
+                # It has to read, or to acknowledge, what it got first.
+                self._listener.timers.after(LATER, self._go_on)
+                return
+            found = next(self._messages, None)
+            if found is None:
+                return
+            subscription, retained = found
             match = self._state.filters.match_of(subscription)
             flow.send_retained(retained.message, decode_mark(retained.mark), match)
-            if count == _EACH_TURN:
-                self._listener.timers.after(0, self._go_on)
-                return
+        self._listener.timers.after(0, self._go_on)
 
     def _found(
         self, subscriptions: Iterable[Subscription]

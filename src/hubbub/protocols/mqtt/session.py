@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, ClassVar
 
 from hubbub.model.errors import DeniedError, HubbubError, InvalidAddressError, MessageTooLargeError
+from hubbub.model.faults import contain
 from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.fields import MAX_VARIABLE
 from hubbub.protocols.mqtt.filters import subscription_of
@@ -373,6 +374,7 @@ class MqttSession(MqttReader):
             return Reason.NOT_AUTHORIZED, None, False
         except HubbubError:
             logger.exception("mqtt: %s: cannot subscribe", self.client_id)
+            contain(state.unsubscribe, subscription.text)
             return Reason.UNSPECIFIED_ERROR, None, False
         return subscription.qos, subscription, new
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.broker.observer import Subscriber
@@ -45,7 +46,7 @@ class SessionState:
     """
 
     __slots__ = (
-        "_deliveries", "_sessions", "expiry", "filters", "flow", "key", "received", "session",
+        "_deliveries", "_is_resting", "_sessions", "expiry", "filters", "flow", "key", "received", "session",
         "subscriber", "version",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class SessionState:
         self.received: set[int] = set()
         self.filters = Filters(self._make_match)
         self.flow = Flow(self, sessions.settings.max_queued_messages)
+        self._is_resting = False
         self._deliveries: Deliveries | None = None  # while the client is there and has subscribed
 
     @property
@@ -91,7 +93,8 @@ class SessionState:
             self.filters.remake(self._make_match)
         self.flow.connect(outbox, client)
         for subscription in self.filters:
-            self._listen(subscription)
+            with suppress(DeniedError):  # what was allowed once may not be any more
+                self._listen(subscription)
         self._narrow()
 
     def detach(self) -> None:
@@ -112,6 +115,16 @@ class SessionState:
         """Called when the client does not read what it is sent."""
         if self.session is not None:
             self.session.slow_consumer()
+
+    def look_again(self, seconds: float) -> None:
+        """Called when the client has much unread: queues are to try again then."""
+        if not self._is_resting:
+            self._is_resting = True
+            self._sessions.timers.after(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        self.has_room()
 
     def has_room(self) -> None:
         """Called when the client takes more: queues may have it."""
