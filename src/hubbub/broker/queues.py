@@ -145,21 +145,18 @@ class Queues:
         """Forget the queue, its bindings and its messages. Raises StorageError."""
         if self._queues.get(queue.name) is not queue:
             return
-        ended = self._ended.get(queue, [])
-        keys = [_queue_key(queue), _cursor_key(queue)]
-        keys += [_binding_key(binding) for binding in (*queue.bindings.values(), *ended)]
+        bindings = [*queue.bindings.values(), *self._ended.get(queue, ())]
+        keys = [_queue_key(queue), _cursor_key(queue), *map(_binding_key, bindings)]
         self._state.put(*((key, None) for key in keys))
         del self._queues[queue.name]
         self._moved.pop(queue, None)
         self._ended.pop(queue, None)
         self._backlogs.forget(queue)
-        for binding in ended:
+        for binding in bindings:
             self._mended.pop(binding, None)
             self._feed.remove(binding)
-        for binding in queue.bindings.values():
-            self._mended.pop(binding, None)
-            self._feed.remove(binding)
-            self._topics.release(self._topic, binding.pattern)
+        for pattern in queue.bindings:
+            self._topics.release(self._topic, pattern)
         queue.bindings.clear()
         queue.close()
 
@@ -282,7 +279,6 @@ class Queues:
         state = stored.before(end)
         settings = decode_settings(bytes(entry.settings))
         queue = Queue(self, number, entry.name, settings, entry.limit, state)
-        queue.cursor.skip_to(self._log.start_offset)
         self._queues[entry.name] = queue
         if state != stored:
             self._moved[queue] = None
