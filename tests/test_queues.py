@@ -737,6 +737,21 @@ def test_what_ended_is_remembered_until_it_was_seen():
     assert drain(again, again.broker.queues.get("q")) == [b"1"]
 
 
+def test_who_binds_and_unbinds_for_ever_leaves_little_behind(world):
+    make(world, "a", name="other")
+    queue = make(world)
+    for _ in range(5000):
+        queue.bind(parse_pattern("a"))
+        world.publish("a", b"1")
+        queue.unbind(parse_pattern("a"))
+        worker = join(world, queue)
+        queue.ack(worker.got[0].lease)
+        queue.leave(worker)
+    world.pass_time()
+    assert sum(map(len, world.broker.queues._ended.values())) <= 1000
+    assert len(world.broker.queues._state.load()) <= 1000 + 10
+
+
 def test_bindings_that_ended_in_any_order_end_where_they_did(world):
     make(world, "#", name="everything")
     queue = make(world, "a", "b")
@@ -975,6 +990,8 @@ def test_a_deletion_that_a_crash_cut_in_two_is_finished(world):
 def test_names_and_patterns_are_checked(world):
     with pytest.raises(InvalidSettingsError):
         world.broker.queues.open("x" * 256)
+    with pytest.raises(InvalidSettingsError):
+        world.broker.queues.open("q", limit=0)
     queue = world.broker.queues.open("x" * 255)
     with pytest.raises(InvalidSettingsError):
         queue.bind(Glob(b"a*"))

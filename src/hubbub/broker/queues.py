@@ -46,6 +46,9 @@ QUEUED_SETTINGS = TopicSettings(
 
 # How often what cannot be stored (a full disk) is tried again, in seconds.
 _STORE_AGAIN_AFTER = 1.0
+# When so many bindings have ended, and twice as many as were still needed the last time, it is seen
+# at once which are not needed any more: a client that binds and unbinds for ever costs no memory.
+_ENDED_LEAST = 1000
 # How many queues are asked in one turn what they still need.
 _TRIM_STEP = 2000
 
@@ -88,7 +91,9 @@ class Queues:
         self._topic = topic
         self._log = topic.partitions[0].log
         self._queues: dict[str, Queue] = {}
-        self._ended: dict[Queue, list[Binding]] = {}  # what they selected is still needed
+        self._ended: dict[Queue, list[Binding]] = {}  # what they selected may still be needed
+        self._ended_count = 0
+        self._ended_most = _ENDED_LEAST
         self._numbers = count(1)  # of queues and bindings
         # What is to be stored soon, as it is then.
         self._moved: dict[Queue, None] = {}
@@ -121,6 +126,8 @@ class Queues:
 
         Raises: StorageError, InvalidSettingsError.
         """
+        if limit is not None and limit < 1:
+            raise InvalidSettingsError("a queue holds at least one message")
         found = self._queues.get(name)
         if found is not None:
             self._change(found, settings or found.settings, limit or found.limit)
@@ -215,6 +222,9 @@ class Queues:
         if used:
             self._ended.setdefault(queue, []).append(binding)
             self._feed.end(binding)
+            self._ended_count += 1
+            if self._ended_count == self._ended_most:
+                self.timers.after(0, self._forget_ended)
         else:
             self._feed.remove(binding)
 
@@ -322,25 +332,25 @@ class Queues:
 
     def _forget_ended(self) -> None:
         """Bindings that have ended are kept for what they selected, to select it after a restart."""
-        gone = [
-            binding
-            for queue, ended in self._ended.items()
-            for binding in ended
-            if binding.after <= self.position
-            and not queue.selected_between(binding.first, binding.after)
-        ]
-        if not gone:
-            return
-        try:
-            self.store()  # first that they are settled
-            self._state.put(*((_binding_key(binding), None) for binding in gone))
-        except StorageError:
-            return
-        for binding in gone:
-            left = self._ended[binding.queue]
-            left.remove(binding)
-            if not left:
-                del self._ended[binding.queue]
+        left: dict[Queue, list[Binding]] = {}
+        gone: list[Binding] = []
+        for queue, ended in self._ended.items():
+            for binding in ended:
+                if binding.after > self.position or queue.selected_between(
+                    binding.first, binding.after
+                ):
+                    left.setdefault(queue, []).append(binding)
+                else:
+                    gone.append(binding)
+        if gone:
+            try:
+                self.store()  # first that what they selected is settled
+                self._state.put(*((_binding_key(binding), None) for binding in gone))
+            except StorageError:
+                left = self._ended
+        self._ended = left
+        self._ended_count = sum(map(len, left.values()))
+        self._ended_most = max(_ENDED_LEAST, 2 * self._ended_count)
 
 
 _QUEUE, _BINDING, _CURSOR = b"queue", b"binding", b"cursor"
