@@ -19,6 +19,35 @@ def test_what_is_settled_is_what_was_settled_or_lies_below_the_floor(floor, sett
     assert cursor.lag(31) == 31 - len(done)
 
 
+@given(st.integers(0, 5), st.lists(st.tuples(offsets, offsets), max_size=15))
+def test_ranges_are_settled_like_each_of_their_offsets(floor, ranges):
+    by_range, one_by_one = Cursor(CursorState(floor)), Cursor(CursorState(floor))
+    for offset in (3, 7, 12, 30):
+        for cursor in (by_range, one_by_one):
+            cursor.attempt(offset)
+            cursor.attempt(offset)
+    for first, after in ranges:
+        by_range.settle(first, after)
+        for offset in range(first, after):
+            one_by_one.settle(offset)
+    assert [by_range.attempts(at) for at in range(40)] == [
+        one_by_one.attempts(at) for at in range(40)
+    ]
+    assert by_range.state == one_by_one.state
+    places = [by_range.floor, *(place for ends in by_range.state.settled for place in ends)]
+    assert places == sorted(set(places))  # no range is empty, or meets the next one
+
+
+def test_a_million_offsets_cost_one_range():
+    cursor = Cursor(CursorState(0))
+    cursor.settle(10, 1_000_000)
+    cursor.settle(2_000_000, 3_000_000)
+    assert cursor.state == CursorState(0, ((10, 1_000_000), (2_000_000, 3_000_000)))
+    assert cursor.lag(3_000_001) == 10 + 1_000_000 + 1
+    cursor.settle(0, 2_000_000)
+    assert cursor.state == CursorState(3_000_000)
+
+
 @given(st.lists(offsets, max_size=40), st.lists(offsets, max_size=10))
 def test_a_cursor_comes_back_from_its_stored_state(settled, attempted):
     cursor = Cursor(CursorState(0))

@@ -98,16 +98,16 @@ def count_calls(monkeypatch, owner, name):
 
 
 def count_reads(monkeypatch, log):
-    """The offsets that are read from now on."""
-    offsets = []
+    """The offsets that are read from now on, and how much there."""
+    places = []
     read = log.read
 
-    def counting(offset, *arguments, **options):
-        offsets.append(offset)
-        return read(offset, *arguments, **options)
+    def counting(offset, size):
+        places.append((offset, size))
+        return read(offset, size)
 
     monkeypatch.setattr(log, "read", counting)
-    return offsets
+    return places
 
 
 # What is selected.
@@ -162,6 +162,14 @@ def test_what_ends_with_a_binding_begins_after_what_it_selected(world):
     assert drain(world, queue) == numbers(1, 3)
     assert drain(world, other) == numbers(1, 2)
     assert drain_after_restart(world) == numbers(1, 3)
+
+
+def test_a_pattern_that_another_queue_has_already_leaves_remembered_routes_alone(world):
+    make(world, "a.*", name="first")
+    route = world.broker.routes.of(parse_address("a.b"))
+    second = make(world, "a.*", name="second")
+    second.unbind(parse_pattern("a.*"))
+    assert world.broker.routes.of(parse_address("a.b")) is route
 
 
 def test_nothing_is_kept_once_the_last_binding_ended(world):
@@ -278,6 +286,16 @@ def test_a_topic_shows_its_history_although_queues_have_a_copy(world):
 
 
 # Who gets it.
+
+
+def test_a_consumer_that_settled_everything_gets_what_comes_next(world):
+    queue = make(world, "a")
+    worker = join(world, queue)
+    for number in range(3):
+        world.publish("a", b"%d" % number)
+        world.pass_time()
+        assert queue.ack(worker.got[-1].lease)
+    assert worker.values == numbers(0, 1, 2)
 
 
 def test_consumers_share_a_queue_and_get_no_more_than_they_have_room_for(world):
@@ -422,6 +440,60 @@ def test_a_dead_letter_that_is_not_taken_is_kept_and_tried_again(world, monkeypa
     assert queue.lag == 1
 
 
+def test_a_dead_letter_that_comes_back_has_its_old_place(world, monkeypatch):
+    monkeypatch.setattr(queue_module, "READ_AHEAD", 1)
+    failed = []
+    monkeypatch.setattr(
+        world.broker.queues, "dead_letter", lambda *arguments: failed.append(arguments[-1])
+    )
+    for comes_back_first in (False, True):
+        queue = make(world, "a", max_deliveries=2, dead_letter=parse_address("dead"), name="q")
+        world.publish("a", *numbers(*range(5)))
+        worker = join(world, queue)
+        for _ in range(2):
+            queue.nack(
+                next(d for d in reversed(worker.got) if d.record.message.value == b"2").lease
+            )
+            world.pass_time()
+        queue.leave(worker)
+        assert queue.lag == 5
+        again = Worker(1)
+        if comes_back_first:
+            queue.join(again)
+            world.pass_time()
+            assert queue.ack(again.got[0].lease)
+        failed.pop()(StorageError("full"))
+        world.pass_time(30)
+        assert queue.lag == 5 - comes_back_first
+        make(world, max_deliveries=9)
+        if not comes_back_first:
+            queue.join(again)
+        again.room = 10
+        queue.dispatch()
+        world.pass_time()
+        assert again.values == numbers(*range(5))
+        settled = [queue.ack(delivery.lease) for delivery in again.got]
+        assert settled == [not comes_back_first, True, True, True, True]
+        assert queue.lag == 0
+        assert queue.state.settled == ()
+        world.broker.queues.delete(queue)
+
+
+def test_a_dead_letter_of_a_queue_that_was_deleted_is_nobodys_affair(world, monkeypatch):
+    queue = make(world, "a", max_deliveries=1, dead_letter=parse_address("dead"))
+    world.publish("a", b"bad")
+    drain(world, queue)
+    waiting = []
+    monkeypatch.setattr(
+        world.broker.queues, "dead_letter", lambda *arguments: waiting.append(arguments[-1])
+    )
+    join(world, queue)
+    world.broker.queues.delete(queue)
+    waiting.pop()(None)
+    world.pass_time()
+    assert world.broker.queues._state.load() == {}
+
+
 def test_a_message_that_nobody_may_have_does_not_hold_back_the_others(world, monkeypatch):
     allowed = {"a"}
     monkeypatch.setattr(world.broker.queues, "may_receive", lambda _, address: address in allowed)
@@ -451,13 +523,27 @@ def test_a_queue_without_consumers_holds_offsets_only(world):
     assert queue._backlog.itemsize == 8
 
 
-def test_a_slow_consumer_costs_a_few_messages_of_memory(world):
-    queue = make(world, "a")
-    join(world, queue, 0)
+def test_what_a_queue_has_back_is_in_order_wherever_it_stands(world):
+    make(world, "#", name="everything")
+    queue = make(world, "mine")
+    own = [1, 8, 33, 64, 1000, 1024, 2050]
+    for number in range(2100):
+        world.publish("mine" if number in own else "other", b"%d" % number)
+    assert drain(world, queue) == numbers(*own)
+    assert list(queue._backlog) == own
+
+
+@pytest.mark.parametrize("credit", [0, 100])
+def test_a_slow_consumer_costs_a_few_messages_of_memory(world, credit):
+    slow, late = make(world, "a", name="slow"), make(world, "a", name="late")
+    join(world, slow, credit)
     world.publish("a", *numbers(*range(1000)))
     world.pass_time()
-    assert len(queue._leases._waiting) == queue_module.READ_AHEAD
-    assert queue.lag == 1000
+    join(world, late, credit)
+    for queue in (slow, late):
+        assert len(queue._leases._waiting) == queue_module.READ_AHEAD
+        assert len(queue._leases._leases) == credit
+        assert queue.lag == 1000
 
 
 def test_who_comes_back_reads_what_is_its_own_and_no_more(world, monkeypatch):
@@ -468,7 +554,7 @@ def test_who_comes_back_reads_what_is_its_own_and_no_more(world, monkeypatch):
     world.pass_time()
     reads = count_reads(monkeypatch, queued_log(world))
     assert drain(world, queue) == numbers(500, 1500, 2500)
-    assert reads == [500, 1500, 2500]
+    assert reads == [(500, 1), (1500, 1), (2500, 1)]
 
 
 def test_neighbours_are_read_once_for_all_queues_that_come_back(world, monkeypatch):
@@ -499,8 +585,10 @@ def test_a_damaged_range_is_settled_and_what_follows_is_delivered(world, monkeyp
     world.pass_time()
     log = queued_log(world)
     read = log.read
+    tried = []
 
     def damaged(offset, max_bytes, **options):
+        tried.append(offset)
         if offset < 7:
             raise CorruptLogError("bad", 0, 7)
         return read(offset, max_bytes, **options)
@@ -508,6 +596,7 @@ def test_a_damaged_range_is_settled_and_what_follows_is_delivered(world, monkeyp
     monkeypatch.setattr(log, "read", damaged)
     assert drain(world, queue) == numbers(7, 8, 9)
     assert queue.lag == 3
+    assert tried[:2] == [0, 7]
 
 
 def test_a_disk_that_cannot_be_read_is_tried_again(world, monkeypatch):
@@ -619,6 +708,72 @@ def test_trimming_asks_some_queues_a_turn(world, monkeypatch):
     assert queued_log(world).start_offset == 0
 
 
+def test_no_more_is_trimmed_than_is_durable():
+    world = World(HeldLog())
+    world.log.sync()
+    queue = make(world, "a")
+    world.publish("a", b"1")
+    world.broker.queues.delete(queue)
+    world.broker.queues.trim()
+    world.pass_time()
+    assert queued_log(world).start_offset == 0
+    world.log.sync()
+    world.pass_time()
+    world.broker.queues.trim()
+    world.pass_time()
+    assert queued_log(world).start_offset == 1
+
+
+def test_what_ended_is_remembered_until_it_was_seen():
+    world = World(HeldLog())
+    world.log.sync()
+    queue = make(world, "a")
+    world.publish("a", b"1")
+    queue.unbind(parse_pattern("a"))
+    world.broker.queues.trim()
+    world.pass_time()
+    again = World(world.log.survivor(power_cut=False))
+    again.pass_time()
+    assert drain(again, again.broker.queues.get("q")) == [b"1"]
+
+
+def test_who_binds_and_unbinds_for_ever_leaves_little_behind(world):
+    make(world, "a", name="other")
+    queue = make(world)
+    for _ in range(5000):
+        queue.bind(parse_pattern("a"))
+        world.publish("a", b"1")
+        queue.unbind(parse_pattern("a"))
+        worker = join(world, queue)
+        queue.ack(worker.got[0].lease)
+        queue.leave(worker)
+    world.pass_time()
+    assert sum(map(len, world.broker.queues._ended.values())) <= 1000
+    assert len(world.broker.queues._state.load()) <= 1000 + 10
+
+
+def test_bindings_that_ended_in_any_order_end_where_they_did(world):
+    make(world, "#", name="everything")
+    queue = make(world, "a", "b")
+    world.publish("a", b"1")
+    queue.unbind(parse_pattern("b"))
+    world.publish("b", b"2")
+    world.publish("a", b"3")
+    queue.unbind(parse_pattern("a"))
+    world.publish("a", b"4")
+    world.publish("b", b"5")
+    world.pass_time()
+    assert drain_after_restart(world) == numbers(1, 3)
+
+
+def test_a_binding_that_selected_nothing_leaves_nothing(world):
+    queue = make(world)
+    for _ in range(5):
+        queue.bind(parse_pattern("a"))
+        queue.unbind(parse_pattern("a"))
+    assert [key for key in world.broker.queues._state.load() if b"binding" in key] == []
+
+
 def test_what_ended_is_remembered_only_as_long_as_it_matters(world):
     queue = make(world, "a", "b")
     world.publish("a", b"1")
@@ -655,6 +810,17 @@ def test_queues_are_there_after_a_restart_and_keep_messages_before_anybody_opens
     assert drain(again, found) == [b"1"]
 
 
+def test_a_queue_made_after_a_restart_is_another_one(world):
+    make(world, "a", name="first")
+    world = restarted(world)
+    make(world, "b", "c", name="second")
+    world = restarted(world)
+    assert {queue.name: queue.patterns for queue in world.broker.queues} == {
+        "first": (parse_pattern("a"),),
+        "second": (parse_pattern("b"), parse_pattern("c")),
+    }
+
+
 def test_settings_change_when_a_queue_is_opened_with_others(world):
     queue = make(world, "a")
     world.broker.queues.open("q", SharedSettings(max_deliveries=1))
@@ -685,7 +851,19 @@ def test_one_reading_of_the_log_serves_all_queues_after_a_start(world, monkeypat
     assert reads == []
     again.pass_time()
     assert [queue.lag for queue in again.broker.queues] == [2] * 50
-    assert reads == [0, 51]
+    assert [offset for offset, _ in reads] == [0, 51]
+
+
+def test_after_a_start_the_log_is_read_from_what_some_queue_waits_for(world, monkeypatch):
+    queue = make(world, "a")
+    world.publish("a", *numbers(*range(10)))
+    worker = join(world, queue)
+    for delivery in worker.got[:6]:
+        queue.ack(delivery.lease)
+    world.pass_time()
+    reads = count_reads(monkeypatch, queued_log(world))
+    restarted(world)
+    assert [offset for offset, _ in reads] == [6, 10]
 
 
 def test_a_long_log_is_read_in_steps(world, monkeypatch):
@@ -709,9 +887,9 @@ def test_a_binding_that_counted_on_lost_messages_begins_at_the_end_after_a_power
     other = make(world, "a", name="other")
     world.log.sync()
     world.publish("a", *numbers(*range(10)))
-    queue = make(world, "a")
-    world.log.partitions[1, 0].sync()  # the state, and not the messages
+    make(world, "a")
     other.unbind(parse_pattern("a"))
+    world.log.partitions[1, 0].sync()  # the state, and not the messages
     for _ in range(2):
         world = World(world.log.survivor(power_cut=True))
         world.publish("a", b"new")
@@ -720,7 +898,7 @@ def test_a_binding_that_counted_on_lost_messages_begins_at_the_end_after_a_power
     world = World(world.log.survivor(power_cut=True))
     world.pass_time()
     assert drain(world, world.broker.queues.get("q")) == [b"new", b"new"]
-    assert queue.lag == 0
+    assert drain(world, world.broker.queues.get("other")) == []
 
 
 def test_changes_are_durable_when_they_are_said_to_be():
@@ -786,6 +964,7 @@ def test_a_deleted_queue_leaves_nothing_behind(world):
     world.broker.queues.delete(queue)
     assert not queue.ack(worker.got[0].lease)
     assert world.broker.queues.get("q") is None
+    assert world.broker.queues.matching(parse_address("a")) == []
     assert world.publish("a", b"2").stored == ()
     world.pass_time()
     assert world.broker.queues._state.load() == {}
@@ -811,6 +990,8 @@ def test_a_deletion_that_a_crash_cut_in_two_is_finished(world):
 def test_names_and_patterns_are_checked(world):
     with pytest.raises(InvalidSettingsError):
         world.broker.queues.open("x" * 256)
+    with pytest.raises(InvalidSettingsError):
+        world.broker.queues.open("q", limit=0)
     queue = world.broker.queues.open("x" * 255)
     with pytest.raises(InvalidSettingsError):
         queue.bind(Glob(b"a*"))
@@ -873,22 +1054,23 @@ def test_ten_thousand_queues_that_come_back_together_leave_others_their_turn(wor
         make(world, f"device.{number}", "all", name=str(number))
     world.publish("all", b"for all")
     for number in range(0, 10_000, 100):
-        world.publish(f"device.{number}", b"own")
+        world.publish(f"device.{number}", b"own" * 10_000)
     world.pass_time()
     workers = [Worker(10) for _ in range(10_000)]
     for queue, worker in zip(world.broker.queues, workers, strict=True):
         queue.join(worker)
     decoded = count_calls(monkeypatch, backlog.Backlogs, "_read")
     refills = count_calls(monkeypatch, Queue, "refill")
-    most = 0
+    most, most_read = 0, 0
     while sum(len(worker.got) for worker in workers) < 10_100:
         before = decoded["_read"], refills["refill"]
         world.timers.advance(world.timers.now, world.timers.wall_ms)
         assert decoded["_read"] - before[0] <= backlog.READS_A_TURN
         assert refills["refill"] - before[1] <= backlog.QUEUES_A_TURN
         most = max(most, refills["refill"] - before[1])
-    assert most == backlog.QUEUES_A_TURN
-    assert workers[0].values == [b"for all", b"own"]
+        most_read = max(most_read, decoded["_read"] - before[0])
+    assert (most, most_read) == (backlog.QUEUES_A_TURN, backlog.READS_A_TURN)
+    assert workers[0].values == [b"for all", b"own" * 10_000]
     assert workers[1].values == [b"for all"]
 
 
@@ -932,6 +1114,19 @@ def test_everything_is_there_after_kill_9(tmp_path):
     assert drain(again, again.broker.queues.get("q")) == [*found, b"new"]
     again.broker.close()
     world.broker.close()
+
+
+def test_where_queues_stand_is_stored_when_the_broker_closes(tmp_path):
+    world = World(DiskLog(tmp_path / "data"))
+    queue = make(world, "a")
+    world.publish("a", b"1", b"2")
+    sync(world.log)
+    queue.ack(join(world, queue).got[0].lease)
+    world.broker.close()
+    again = World(DiskLog(tmp_path / "data"))
+    again.pass_time()
+    assert drain(again, again.broker.queues.get("q")) == [b"2"]
+    again.broker.close()
 
 
 @pytest.mark.parametrize("seed", range(20))

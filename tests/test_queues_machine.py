@@ -20,8 +20,10 @@ from test_broker import Worker, World
 
 TOPIC = "d"
 ADDRESSES = ("a", "a.b", "a.c", TOPIC)
-PATTERNS = tuple(map(parse_pattern, ("a", "a.*", "#", "d", "a.#")))
-NAMES = ("one", "two", "three")
+PATTERNS = tuple(map(parse_pattern, ("a", "a.*", "d", "#", "a.#")))
+NAMES = ("one", "two")
+# What happens next: nothing, a sync of the messages, or that and all that follows from it.
+LATER = st.sampled_from(["nothing", "sync", "time", "time"])
 HELD = SharedSettings(ack_deadline=float("inf"))
 
 
@@ -32,10 +34,23 @@ class Model:
     bound: dict[object, bool] = field(default_factory=dict)  # pattern -> whether that is durable
     waiting: dict[int, bool] = field(default_factory=dict)  # unsettled -> whether that is certain
     workers: list[Worker] = field(default_factory=list)
+    delivered: list[int] = field(default_factory=list)
 
     @property
     def leased(self) -> list[int]:
         return [number_of(delivery) for worker in self.workers for delivery in worker.got]
+
+
+class Noting(Worker):
+    """A worker of the model's."""
+
+    def __init__(self, credit: int, model: Model) -> None:
+        super().__init__(credit)
+        self.model = model
+
+    def deliver(self, delivery) -> None:
+        super().deliver(delivery)
+        self.model.delivered.append(number_of(delivery))
 
 
 def number_of(delivery) -> int:
@@ -54,6 +69,9 @@ class QueuesMachine(RuleBasedStateMachine):
         self.durable = 0  # messages, counted from the first
         self.world.broker.create_topic(Address(TOPIC))
         self.world.log.sync()
+        for name, pattern in zip(NAMES, PATTERNS[-2:], strict=True):  # or much would be in vain
+            self.bind(name, pattern)
+            self.join(name, 3, "nothing")
 
     # What is done.
 
@@ -68,19 +86,22 @@ class QueuesMachine(RuleBasedStateMachine):
         self.queue(name).unbind(pattern)
         self.models[name].bound.pop(pattern, None)
 
-    @rule(name=st.sampled_from(NAMES))
-    def delete(self, name):
+    @rule(name=st.sampled_from(NAMES), sure=st.integers(0, 3))
+    def delete(self, name, sure):
+        if sure:
+            return  # or no run would get far
         self.world.broker.queues.delete(self.queue(name))
         del self.models[name]
 
-    @rule(address=st.sampled_from(ADDRESSES), count=st.integers(1, 5))
-    def publish(self, address, count):
+    @rule(address=st.sampled_from(ADDRESSES), count=st.integers(1, 5), then=LATER)
+    def publish(self, address, count, then):
         for _ in range(count):
             self.world.publish(address, b"%d" % self.published)
             self.note(address)
+        self.let(then)
 
-    @rule(count=st.integers(1, 30))
-    def produce(self, count):
+    @rule(count=st.integers(1, 30), then=LATER)
+    def produce(self, count, then):
         """As one batch, to a topic of that name."""
         first = self.published
         batch = encode([(0, None, b"%d" % (first + at), ()) for at in range(count)])
@@ -88,6 +109,7 @@ class QueuesMachine(RuleBasedStateMachine):
         self.world.broker.append(topic.partitions[0], batch)
         for _ in range(count):
             self.note(TOPIC)
+        self.let(then)
 
     def note(self, address):
         for model in self.models.values():
@@ -98,11 +120,19 @@ class QueuesMachine(RuleBasedStateMachine):
                 self.history[name].add(self.published)
         self.published += 1
 
-    @rule(name=st.sampled_from(NAMES), credit=st.integers(0, 6))
-    def join(self, name, credit):
-        worker = Worker(credit)
-        self.queue(name).join(worker)
+    def let(self, happen):
+        if happen != "nothing":
+            self.sync_messages()
+        if happen == "time":
+            self.time_passes()
+
+    @rule(name=st.sampled_from(NAMES), credit=st.integers(0, 6), then=LATER)
+    def join(self, name, credit, then):
+        queue = self.queue(name)
+        worker = Noting(credit, self.models[name])
+        queue.join(worker)
         self.models[name].workers.append(worker)
+        self.let(then)
 
     @rule(name=st.sampled_from(NAMES), data=st.data())
     def leave(self, name, data):
@@ -111,15 +141,16 @@ class QueuesMachine(RuleBasedStateMachine):
             self.queue(name).leave(worker)
             self.models[name].workers.remove(worker)
 
-    @rule(name=st.sampled_from(NAMES), data=st.data())
-    def ack(self, name, data):
+    @rule(name=st.sampled_from(NAMES), each=st.booleans(), data=st.data(), then=LATER)
+    def ack(self, name, each, data, then):
         queue = self.queue(name)
         for worker in self.models[name].workers:
             for delivery in list(worker.got):
-                if data.draw(st.booleans()):
+                if each or data.draw(st.booleans()):
                     assert queue.ack(delivery.lease)
                     worker.got.remove(delivery)
                     del self.models[name].waiting[number_of(delivery)]
+        self.let(then)
 
     @rule(name=st.sampled_from(NAMES), data=st.data())
     def nack(self, name, data):
@@ -132,9 +163,10 @@ class QueuesMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def more_credit(self, name):
-        self.queue(name).dispatch()
-        for worker in self.models[name].workers:
+        for worker in self.models.setdefault(name, Model()).workers:
             worker.room += 3
+        self.queue(name).dispatch()
+        self.time_passes()
 
     @rule()
     def sync_messages(self):
@@ -156,34 +188,43 @@ class QueuesMachine(RuleBasedStateMachine):
     @rule()
     def trim(self):
         self.world.broker.queues.trim()
-        self.world.pass_time()
+        self.time_passes()
 
     @rule()
     def time_passes(self):
+        before = {name: model.leased for name, model in self.models.items()}
+        for model in self.models.values():
+            model.delivered.clear()
         self.world.pass_time()
         for name, model in self.models.items():
             queue = self.world.broker.queues.get(name)
             visible = [number for number in model.waiting if number < self.durable]
             assert queue.lag == len(visible)
             assert queue.patterns == tuple(model.bound)
-            leased = model.leased
-            assert sorted(leased) == visible[: len(leased)]
+            # What was free went to the consumers in order, and all of it while they had room.
+            free = [number for number in visible if number not in before[name]]
+            assert model.delivered == free[: len(model.delivered)]
             if any(worker.credit > 0 for worker in model.workers):
-                assert len(leased) == len(visible)
+                assert len(model.delivered) == len(free)
 
     # What happens to it.
 
-    @rule()
-    def kill(self):
+    @rule(sure=st.integers(0, 3))
+    def kill(self, sure):
         """The process ends: what it wrote is there, and what it had in mind is not."""
+        if sure:
+            return
         self.time_passes()
         self.restart(power_cut=False)
         for name, model in self.models.items():
             assert self.drained(name) == list(model.waiting)
             assert self.world.broker.queues.get(name).patterns == tuple(model.bound)
+            self.join(name, 3, "nothing")
 
-    @rule()
-    def power_cut(self):
+    @rule(sure=st.integers(0, 3))
+    def power_cut(self, sure):
+        if sure:
+            return
         self.restart(power_cut=True)
         durable = set(range(self.durable))
         for name in NAMES:
@@ -199,6 +240,7 @@ class QueuesMachine(RuleBasedStateMachine):
             if queue is not None:
                 bound = dict.fromkeys(queue.patterns, True)
                 self.models[name] = Model(bound, dict.fromkeys(found, True))
+                self.join(name, 3, "nothing")
 
     def restart(self, *, power_cut):
         if not power_cut:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def record_decoder(topics: Catalogue) -> RecordDecoder:
     """A decoder that believes a record's address only where its topic captures that address.
 
-    The header that holds the address is ours, but a Kafka client stores what headers it likes. What
-    is queued comes from ourselves alone.
+    The header that holds the address is ours, but a Kafka client stores what headers it likes.
     """
 
     def decode(data: bytes, partition: Partition) -> list[Record]:
@@ -30,7 +29,6 @@ def record_decoder(topics: Catalogue) -> RecordDecoder:
         return [
             record
             if record.message.address == topic.name
-            or topic.queued
             or topic in topics.capturing.route(record.message.address)
             else _at_home(record)
             for record in decode_records(data, topic.name, partition.index)

@@ -81,7 +81,7 @@ class Feed:
         found = self._router.route(address_in(raw, self._topic))
         self._offers += len(found)
         for binding in found:
-            if binding.first <= raw.offset < binding.after and binding.queue.select(raw.offset):
+            if binding.first <= raw.offset and binding.queue.select(raw.offset):
                 if record is None:
                     record = record_of(raw, self._topic, self._partition.index)
                 binding.queue.take(record)

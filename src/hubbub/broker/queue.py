@@ -245,22 +245,17 @@ class Queue:
         if leases is None or not backlog:
             return False
         sample = min(_SAMPLE, len(backlog)) - 1
-        chunk = chunk_at(backlog[0], backlog[sample] - backlog[0] < _DENSE * _SAMPLE)
+        chunk = chunk_at(backlog[0], backlog[sample] - backlog[0] < _DENSE * sample)
         done, is_full = 0, False
-        gone: list[int] = []
         for offset in backlog:
             if offset >= chunk.after or not leases.is_wanting:
                 break
             record = chunk.record(offset)
-            if record is None:
-                gone.append(offset)
-            elif not leases.take(record):
+            if record is not None and not leases.take(record):
                 is_full = True
                 break
-            done += 1
+            done += 1  # what is gone is settled with what stands next to it
         del backlog[:done]
-        for offset in gone:
-            self._settle(offset)
         return bool(backlog) and leases.is_wanting and not is_full
 
     def selected_between(self, first: int, after: int) -> bool:

@@ -46,6 +46,9 @@ QUEUED_SETTINGS = TopicSettings(
 
 # How often what cannot be stored (a full disk) is tried again, in seconds.
 _STORE_AGAIN_AFTER = 1.0
+# When so many bindings have ended, and twice as many as were still needed the last time, it is seen
+# at once which are not needed any more: a client that binds and unbinds for ever costs no memory.
+_ENDED_LEAST = 1000
 # How many queues are asked in one turn what they still need.
 _TRIM_STEP = 2000
 
@@ -88,7 +91,9 @@ class Queues:
         self._topic = topic
         self._log = topic.partitions[0].log
         self._queues: dict[str, Queue] = {}
-        self._ended: dict[Queue, list[Binding]] = {}  # what they selected is still needed
+        self._ended: dict[Queue, list[Binding]] = {}  # what they selected may still be needed
+        self._ended_count = 0
+        self._ended_most = _ENDED_LEAST
         self._numbers = count(1)  # of queues and bindings
         # What is to be stored soon, as it is then.
         self._moved: dict[Queue, None] = {}
@@ -121,6 +126,8 @@ class Queues:
 
         Raises: StorageError, InvalidSettingsError.
         """
+        if limit is not None and limit < 1:
+            raise InvalidSettingsError("a queue holds at least one message")
         found = self._queues.get(name)
         if found is not None:
             self._change(found, settings or found.settings, limit or found.limit)
@@ -145,21 +152,18 @@ class Queues:
         """Forget the queue, its bindings and its messages. Raises StorageError."""
         if self._queues.get(queue.name) is not queue:
             return
-        ended = self._ended.get(queue, [])
-        keys = [_queue_key(queue), _cursor_key(queue)]
-        keys += [_binding_key(binding) for binding in (*queue.bindings.values(), *ended)]
+        bindings = [*queue.bindings.values(), *self._ended.get(queue, ())]
+        keys = [_queue_key(queue), _cursor_key(queue), *map(_binding_key, bindings)]
         self._state.put(*((key, None) for key in keys))
         del self._queues[queue.name]
         self._moved.pop(queue, None)
         self._ended.pop(queue, None)
         self._backlogs.forget(queue)
-        for binding in ended:
+        for binding in bindings:
             self._mended.pop(binding, None)
             self._feed.remove(binding)
-        for binding in queue.bindings.values():
-            self._mended.pop(binding, None)
-            self._feed.remove(binding)
-            self._topics.release(self._topic, binding.pattern)
+        for pattern in queue.bindings:
+            self._topics.release(self._topic, pattern)
         queue.bindings.clear()
         queue.close()
 
@@ -218,6 +222,9 @@ class Queues:
         if used:
             self._ended.setdefault(queue, []).append(binding)
             self._feed.end(binding)
+            self._ended_count += 1
+            if self._ended_count == self._ended_most:
+                self.timers.after(0, self._forget_ended)
         else:
             self._feed.remove(binding)
 
@@ -282,7 +289,6 @@ class Queues:
         state = stored.before(end)
         settings = decode_settings(bytes(entry.settings))
         queue = Queue(self, number, entry.name, settings, entry.limit, state)
-        queue.cursor.skip_to(self._log.start_offset)
         self._queues[entry.name] = queue
         if state != stored:
             self._moved[queue] = None
@@ -326,25 +332,25 @@ class Queues:
 
     def _forget_ended(self) -> None:
         """Bindings that have ended are kept for what they selected, to select it after a restart."""
-        gone = [
-            binding
-            for queue, ended in self._ended.items()
-            for binding in ended
-            if binding.after <= self.position
-            and not queue.selected_between(binding.first, binding.after)
-        ]
-        if not gone:
-            return
-        try:
-            self.store()  # first that they are settled
-            self._state.put(*((_binding_key(binding), None) for binding in gone))
-        except StorageError:
-            return
-        for binding in gone:
-            left = self._ended[binding.queue]
-            left.remove(binding)
-            if not left:
-                del self._ended[binding.queue]
+        left: dict[Queue, list[Binding]] = {}
+        gone: list[Binding] = []
+        for queue, ended in self._ended.items():
+            for binding in ended:
+                if binding.after > self.position or queue.selected_between(
+                    binding.first, binding.after
+                ):
+                    left.setdefault(queue, []).append(binding)
+                else:
+                    gone.append(binding)
+        if gone:
+            try:
+                self.store()  # first that what they selected is settled
+                self._state.put(*((_binding_key(binding), None) for binding in gone))
+            except StorageError:
+                left = self._ended
+        self._ended = left
+        self._ended_count = sum(map(len, left.values()))
+        self._ended_most = max(_ENDED_LEAST, 2 * self._ended_count)
 
 
 _QUEUE, _BINDING, _CURSOR = b"queue", b"binding", b"cursor"

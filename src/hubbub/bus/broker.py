@@ -258,7 +258,7 @@ class Broker:
         self._backend.call(codec.DeleteTopic, name)
 
     def subscriptions(self) -> list[SubscriptionInfo]:
-        """Every durable subscription with its lag: groups of this API, and Kafka consumer groups."""
+        """Every durable subscription with its lag: groups of this API, Kafka consumer groups, queues."""
         return list(self._backend.call(codec.ListSubscriptions).subscriptions)
 
     def delete_subscription(self, group: str, topic: str) -> None:
