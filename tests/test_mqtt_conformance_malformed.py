@@ -129,7 +129,7 @@ FROM_A_SERVER = {
 @every_version
 @pytest.mark.parametrize("name", FROM_A_SERVER)
 def test_what_only_servers_send_ends_the_connection(listener, name, version):
-    assert_ends(listener, version, FROM_A_SERVER[name], *EITHER)
+    assert_ends(listener, version, FROM_A_SERVER[name])
 
 
 @covers(v3="2.2.2-1 4.8.0-1")

@@ -839,11 +839,11 @@ def test_a_subscription_to_a_topic_may_have_no_deadline_too(world):
 
 
 def test_a_broker_with_as_many_partitions_as_it_may_have_starts():
-    world = World(max_partitions=5)
+    world = World(max_partitions=6)
     world.broker.create_topic(parse_address("t"), 2)
     world.broker.topics.delete(world.broker.topics.get(QUEUED))  # as an earlier version left it
     world.broker.create_topic(parse_address("u"), 1)
-    assert World(world.log, max_partitions=5).broker.topics.get(QUEUED) is not None
+    assert World(world.log, max_partitions=6).broker.topics.get(QUEUED) is not None
 
 
 # Many.

@@ -37,7 +37,6 @@ cdef class MqttReader(StreamSession):
     cdef public str principal
     cdef public Py_ssize_t packet_limit
     cdef public int topic_alias_maximum
-    cdef public int receive_maximum
     cdef public set received            # Packet Identifiers of QoS 2 that wait for PUBREL
     cdef readonly object acknowledgements
     cdef public Outgoing own            # where what it publishes may come back to it
@@ -53,7 +52,6 @@ cdef class MqttReader(StreamSession):
                               Properties* properties) except -1
     cdef int _add(self, int head, const uint8_t* topic, Py_ssize_t topic_size, int packet_id,
                   const Properties* properties, const uint8_t* payload, Py_ssize_t size) except -1
-    cdef bint _is_full(self, int qos) except -1
     cdef bytes _topic_of(self, const uint8_t* topic, Py_ssize_t size, int alias)
     cdef int _publish(self) except -1
     cdef bytes _answers(self, Run run, Outcome outcome)

@@ -41,7 +41,6 @@ class MqttReader(StreamSession):
     principal: str
     packet_limit: int
     topic_alias_maximum: int
-    receive_maximum: int
     own: Outgoing | None
     """Where what the client publishes may come back to it; set with ``version``."""
     received: set[int]

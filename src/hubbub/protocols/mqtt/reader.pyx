@@ -248,8 +248,6 @@ cdef class MqttReader(StreamSession):
         cdef int qos = head >> 1 & 3
         cdef View* view
         cdef bytes name
-        if qos and self.version == VERSION_5 and self._is_full(qos):
-            raise MqttError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more than the Receive Maximum")
         if qos == 2 and packet_id in self.received:
             # [MQTT-4.3.3-10] it was taken already, and is acknowledged again.
             self.publisher.expect(-1, packet_id, qos)
@@ -279,12 +277,6 @@ cdef class MqttReader(StreamSession):
             if qos == 2:
                 self.received.add(packet_id)
         return 0
-
-    cdef bint _is_full(self, int qos) except -1:
-        """Whether as many are unacknowledged as were announced (4.9)."""
-        if qos == 2:
-            return len(self.received) >= self.receive_maximum
-        return self.acknowledgements.waiting >= self.receive_maximum
 
     cdef bytes _topic_of(self, const uint8_t* topic, Py_ssize_t size, int alias):
         """The Topic Name behind an alias, which may be set by this very packet (3.3.2.3.4)."""

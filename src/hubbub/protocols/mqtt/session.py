@@ -259,7 +259,6 @@ class MqttSession(MqttReader):
         self.received = state.received
         self.packet_limit = settings.packet_limit
         self.topic_alias_maximum = settings.topic_alias_maximum
-        self.receive_maximum = settings.receive_maximum
         self._will = will
         if self.version == codec.MQTT_5:
             self.outbox.farewell = codec.encode_disconnect(Reason.QUOTA_EXCEEDED)
@@ -305,6 +304,8 @@ class MqttSession(MqttReader):
         granted: list[tuple[TopicFilter, Subscription, bool]] = []
         for wanted in packet.filters:
             reason, subscription, new = self._subscribe_one(state, wanted, packet.identifier)
+            if subscription is None and self.version == codec.MQTT_3_1:
+                raise quiet_error("not subscribed, for which 3.1 has no word")
             reasons.append(reason)
             if subscription is not None:
                 granted.append((wanted, subscription, new))

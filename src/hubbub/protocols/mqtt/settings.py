@@ -23,7 +23,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     user: str = ""
     password: str = ""
-    # What a client may have unacknowledged: version 5's are told so, paho's send no more anyway.
+    # What a client of version 5 is asked not to exceed. Who does is served all the same: paho-mqtt
+    # sends all that it has at once when it comes back, and there are 65,535 Packet Identifiers.
     receive_maximum: int = 20
     topic_alias_maximum: int = 10
     # What a client is sent before it acknowledges: as many as there are Packet Identifiers, which
