@@ -45,11 +45,17 @@ UNANSWERED_BYTES = 132 * 1024
 _BUFFER_BYTES = 4 * 1024
 _PIECE_BYTES = 3 * 1024
 
+# Looked up once: a name of an enumeration costs as much as all else that is done for a frame.
+_CONTINUATION = WSMsgType.CONTINUATION
+_DATA = (WSMsgType.BINARY, _CONTINUATION)
+_PING, _TEXT, _CLOSE = WSMsgType.PING, WSMsgType.TEXT, WSMsgType.CLOSE
 _CLOSE_FRAME = 0x88
 
 # What a peer does wrong it is told; picows would report each of them as an error of the server.
 _quiet = logging.getLogger(f"{__name__}.frames")
 _quiet.setLevel(logging.CRITICAL)
+# An adapter, for of a logger picows would make another one for each connection.
+_quiet_adapter = logging.LoggerAdapter(_quiet)
 
 
 class WebSocketListener:
@@ -135,6 +141,7 @@ class _Frames(WSListener):
         self._terms = front.terms
         self._outbox = outbox
         self._payload: list[bytes] = []
+        self._ping: bytes | None = None
         self._fragmented = False
         self._deaf = False
         self._protocol = WSProtocol(
@@ -142,8 +149,7 @@ class _Frames(WSListener):
             ws_path=None,
             is_client_side=False,
             ws_listener_factory=self._answer,
-            # An adapter, for of a logger it would make another one for each connection.
-            logger=logging.LoggerAdapter(_quiet),
+            logger=_quiet_adapter,
             disconnect_on_exception=True,
             websocket_handshake_timeout=None,  # timers are the turn's
             enable_auto_ping=False,  # a protocol's own keep-alive goes both ways
@@ -167,6 +173,10 @@ class _Frames(WSListener):
             self.held += size
             self._protocol.buffer_updated(size)
             left = left[size:]
+        if self._ping is not None:
+            # Section 5.5.3: of several pings the last one may be answered for all.
+            self._protocol.transport.send_pong(self._ping)
+            self._ping = None
         payload = b"".join(self._payload)
         self._payload.clear()
         return payload
@@ -190,6 +200,7 @@ class _Frames(WSListener):
     def on_ws_connected(self, _: WSTransport) -> None:
         """The handshake has been answered."""
         self.connected = True
+        self.held = 0
         self._outbox.start_framing()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -200,18 +211,18 @@ class _Frames(WSListener):
             return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._end(transport, WSCloseCode.PROTOCOL_ERROR, "no extension was agreed on")
-        elif kind in {WSMsgType.BINARY, WSMsgType.CONTINUATION}:
-            if self._fragmented is (kind == WSMsgType.CONTINUATION):
+        elif kind in _DATA:
+            if self._fragmented is (kind == _CONTINUATION):
                 self._fragmented = not frame.fin
                 self._payload.append(frame.get_payload_as_bytes())
             else:
                 self._end(transport, WSCloseCode.PROTOCOL_ERROR, "a fragment out of order")
-        elif kind == WSMsgType.TEXT:
+        elif kind == _PING:
+            self._ping = frame.get_payload_as_bytes()
+        elif kind == _TEXT:
             # MQTT 5 section 6 [MQTT-6.0.0-1]: what is no binary frame ends the connection.
             self._end(transport, WSCloseCode.UNSUPPORTED_DATA, "binary frames only")
-        elif kind == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
+        elif kind == _CLOSE:
             self._end(transport, WSCloseCode.OK)
 
     def _end(self, transport: WSTransport, code: WSCloseCode, reason: str | None = None) -> None:
