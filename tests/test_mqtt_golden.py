@@ -115,10 +115,17 @@ CLIENTS = [
 NAMED = [path for path in CLIENTS if path.stem != "paho-mqtt_v5_no_id"]
 
 
+# A shared subscription is granted QoS 1 where mosquitto grants 2 (docs/protocols/mqtt.md).
+GRANTED = bytes.fromhex("90050001000202"), bytes.fromhex("90050001000201")
+
+
 def assert_answered(path, at=0):
     """Each connection is answered as it was, though every packet comes in two pieces."""
     listener = mqtt_listener()
-    for packets, expected in conversations(path):
+    for packets, recorded in conversations(path):
+        expected = (
+            recorded.replace(*GRANTED) if path.stem == "mosquitto_sub_v5_options" else recorded
+        )
         version = version_of(packets[0])
         pieces = [piece for packet in packets for piece in (packet[:at], packet[at:])]
         heard, _ = heard_by(listener, pieces)
