@@ -127,10 +127,9 @@ cdef class PublishStyle(Style):
             extra.properties, extra.size = view.headers, view.headers_size
             extra.retain = view.reply_size > 0
         else:
-            properties, retain = foreign(run)[index]
+            properties = foreign(run)[index]
             extra.properties = <const uint8_t*>PyBytes_AS_STRING(properties)
             extra.size = PyBytes_GET_SIZE(properties)
-            extra.retain = retain
         return 0
 
     cdef Py_ssize_t _remaining(self, Py_ssize_t topic_size, const Extra* extra,
@@ -167,12 +166,11 @@ cdef class PublishStyle(Style):
 
 
 cdef list foreign(Run run):
-    """Properties of each message that another protocol published, and whether to retain it."""
+    """Properties of each message that another protocol published."""
     found = run.note(MAPPING)
     if found is None:
         found = run.take_note(MAPPING, [
-            (mapping.properties_of(message, message.timestamp_ms), mapping.is_retained(message))
-            for message in run.messages()])
+            mapping.properties_of(message, message.timestamp_ms) for message in run.messages()])
     return <list>found
 
 

@@ -139,8 +139,3 @@ def is_expired(message: Message, now_ms: int) -> bool:
     if message.expiry_ms is None:
         return False
     return now_ms - message.timestamp_ms >= message.expiry_ms
-
-
-def is_retained(message: Message) -> bool:
-    """Whether the message was published to be retained."""
-    return any(name == RETAIN_HEADER for name, _ in message.headers)

@@ -74,6 +74,12 @@ class SessionState:
         return self.expiry > 0
 
     @property
+    def dropped(self) -> int:
+        """Messages that the client did not get because too many waited for it already."""
+        own = self.flow.own
+        return self.flow.dropped + (0 if own is None else own.queue.dropped)
+
+    @property
     def is_queued(self) -> bool:
         """Whether QoS 1 and 2 come to it from a queue."""
         return self.flow.own is not None

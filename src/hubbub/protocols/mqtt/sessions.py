@@ -75,11 +75,12 @@ class Sessions:
         self.timers = broker.timers
         self.settings = settings
         self.matches = Matches()
-        self.shares = Shares(broker, _UNTIL_RECONNECT)
+        self.shares = Shares(broker, _UNTIL_RECONNECT, settings.max_queued_messages)
         self._table = broker.table(TABLE)
         self._sessions: dict[SessionKey, SessionState] = {}
         self._expiring: dict[SessionKey, Timer] = {}
         self._moved: dict[SessionState, None] = {}  # whose flow is to be stored
+        self._dropped = 0  # of sessions that are over
         self._roomy: dict[SessionState, None] = {}  # whose shared queues are to hand out more
         self._waiting: list[Callable[[], None]] = []  # for that to be durable
         self._turn: Timer | None = None
@@ -94,6 +95,12 @@ class Sessions:
     def get(self, key: SessionKey) -> SessionState | None:
         """The session, whether its client is there or not."""
         return self._sessions.get(key)
+
+    @property
+    def dropped(self) -> int:
+        """Messages that clients did not get because too many waited for them already."""
+        shared = sum(group.queue.dropped for group in self.shares if group.queue is not None)
+        return self._dropped + shared + sum(state.dropped for state in self)
 
     def has_room(self, key: SessionKey) -> bool:
         """Whether there may be a session of this key."""
@@ -129,6 +136,7 @@ class Sessions:
         if self._sessions.get(state.key) is not state:
             return
         del self._sessions[state.key]
+        self._dropped += state.dropped
         self._stop_expiry(state.key)
         self._moved.pop(state, None)
         contain(state.end)

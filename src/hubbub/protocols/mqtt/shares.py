@@ -36,10 +36,11 @@ class _Present(NamedTuple):
 class ShareGroup:
     """The members of one shared subscription; there is one for each ShareName and filter."""
 
-    def __init__(self, broker: Broker, text: bytes, settings: SharedSettings) -> None:
+    def __init__(self, broker: Broker, text: bytes, settings: SharedSettings, limit: int) -> None:
         self._broker = broker
         self._text = text
         self._settings = settings
+        self._limit = limit
         self._members: dict[SessionState, Subscription] = {}
         self._present: dict[SessionState, _Present] = {}
         self.queue: Queue | None = None
@@ -114,7 +115,8 @@ class ShareGroup:
             queue, self.queue = self.queue, None
             self._broker.queues.delete(queue)
         else:
-            queue = self._broker.queues.open(queue_name(self._text), self._settings)
+            name = queue_name(self._text)
+            queue = self._broker.queues.open(name, self._settings, self._limit)
             queue.bind(wanted[0].pattern)
             self.queue = queue
         for state in present:
@@ -124,9 +126,10 @@ class ShareGroup:
 class Shares:
     """All shared subscriptions of a listener, by their filters as clients write them."""
 
-    def __init__(self, broker: Broker, settings: SharedSettings) -> None:
+    def __init__(self, broker: Broker, settings: SharedSettings, limit: int) -> None:
         self._broker = broker
         self._settings = settings
+        self._limit = limit
         self._groups: dict[bytes, ShareGroup] = {}
 
     def __iter__(self) -> Iterator[ShareGroup]:
@@ -136,7 +139,7 @@ class Shares:
         """The group of this filter, new if there is none."""
         group = self._groups.get(text)
         if group is None:
-            group = self._groups[text] = ShareGroup(self._broker, text, self._settings)
+            group = self._groups[text] = ShareGroup(self._broker, text, self._settings, self._limit)
         return group
 
     def remove(self, text: bytes, state: SessionState) -> None:

@@ -77,5 +77,5 @@ class SysTopics:
             "retained messages/count": len(listener.broker.retained),
             "publish/messages/received": traffic.received_messages,
             "publish/bytes/received": traffic.received_bytes,
-            "publish/messages/dropped": sum(state.flow.dropped for state in listener.sessions),
+            "publish/messages/dropped": listener.sessions.dropped,
         }
