@@ -30,6 +30,15 @@ def wait_for_lag(broker, group, lag):
     pytest.fail(f"lag of {group} is {broker.lag(group)}")
 
 
+def wait_for_messages(subscription, count):
+    """Nothing announces what only lies there to be taken."""
+    for _ in range(10_000):
+        if len(subscription.mailbox) == count:
+            return
+        threading.Event().wait(0.001)
+    pytest.fail(f"{len(subscription.mailbox)} messages have come")
+
+
 def test_each_message_is_worked_on_by_one_member_and_the_work_is_spread(broker):
     done, shares = threading.Event(), [[] for _ in range(5)]
 
@@ -202,6 +211,7 @@ def test_without_auto_ack_the_program_settles(broker):
 def test_no_more_than_the_window_is_on_its_way(broker):
     subscription = broker.subscribe("t", group="g", window=3)
     publish(broker, "t", 10)
+    wait_for_messages(subscription, 3)  # before there is anybody else
     other = broker.subscribe("t", group="g", window=100)
     assert {other.get(WAIT).json() for _ in range(7)} == set(range(3, 10))
     assert [subscription.get(WAIT).json() for _ in range(3)] == [0, 1, 2]

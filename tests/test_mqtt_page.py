@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from hubbub.broker.outbox import OUTBOX_LIMIT_BYTES
-from hubbub.broker.queues import MAX_QUEUED
 from hubbub.model.address import MAX_LEVELS, to_opaque
 from hubbub.protocols.kafka.mapping import to_kafka
 from hubbub.protocols.mqtt import codec, flow, mapping, packets, wills
@@ -53,7 +52,6 @@ def test_the_page_names_the_limits():
         f"the limit is {LARGEST_PACKET // MIB} MiB",
         f"Of a kept session, {flow.QUEUE_WINDOW:,} at most",
         f"also {flow.MAX_WAITING_BYTES // MIB} MiB at most, in memory",
-        f"{MAX_QUEUED:,} wait for a shared subscription",
         f"more than {OUTBOX_LIMIT_BYTES // MIB} MiB unread",
         f"At {flow.UNREAD_BYTES // MIB} MiB",
         f"Delayed wills have {wills.MAX_DELAYED_BYTES // MIB} MiB",
