@@ -158,7 +158,8 @@ cdef class MqttReader(StreamSession):
         """What is in the burst was not taken: its sender has to say it again."""
         cdef Py_ssize_t at
         for at in range(self.publisher._pending_count):
-            self.received.discard(self.publisher._pending[at].packet_id)
+            if self.publisher._pending[at].index >= 0:
+                self.received.discard(self.publisher._pending[at].packet_id)
         self.publisher.begin(self)
         return 0
 
@@ -359,7 +360,11 @@ cdef class MqttReader(StreamSession):
                 at += 1
             if at < count and pending[at].index == index and pending[at].qos == 2:
                 landings[pending[at].packet_id] = (topic, following.get(topic, 0))
-        return self.remember_received(landings, following)
+        try:
+            return self.remember_received(landings, following)
+        except MqttError:
+            self._give_up()
+            raise
 
     cdef int _hand_over(self, Outbox own) except -1:
         """What the client published came back to it."""
