@@ -196,6 +196,40 @@ def test_who_cannot_take_what_it_published_itself_is_cut_off_whole(listener):
     assert client.closed
 
 
+def test_a_number_that_was_released_as_its_session_ended_is_free_in_the_next():
+    log = MemoryLog()
+    listener = mqtt_listener(log=log)
+    watcher = Client(listener, V5, "watcher", **kept(V5))
+    watcher.subscribe(("a", 1))
+    watcher.drop()
+    client = Client(listener, V5, "c", **kept(V5))
+    assert client.ask(wire.publish("a", b"1", 2, packet_id=5)) == [Pubrec(5)]
+    ended = wire.disconnect(0, {"session_expiry_interval": 0})
+    client.send(client.acknowledgement(wire.PUBREL, 5), ended)
+    client.drop()
+    back(listener).drop()
+    listener = mqtt_listener(log=log)
+    client = back(listener)
+    assert client.connack.session_present
+    assert client.ask(wire.publish("a", b"2", 2, packet_id=5)) == [Pubrec(5)]
+    assert back(listener, "watcher").payloads() == [b"1", b"2"]
+
+
+def test_a_number_that_was_completed_as_its_session_ended_is_unknown_in_the_next():
+    log = MemoryLog()
+    listener = mqtt_listener(log=log)
+    client = Client(listener, V5, "c", **kept(V5))
+    client.subscribe(("a", 2))
+    Client(listener).publish("a", b"x", 2)
+    (message,) = client.messages()
+    client.ask(client.acknowledgement(wire.PUBREC, message.packet_id))
+    ended = wire.disconnect(0, {"session_expiry_interval": 0})
+    client.send(client.acknowledgement(wire.PUBCOMP, message.packet_id), ended)
+    client.drop()
+    back(listener).drop()
+    assert back(mqtt_listener(log=log)).packets() == []
+
+
 # To a client, over a crash
 
 
