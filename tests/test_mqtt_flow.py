@@ -389,6 +389,20 @@ def test_who_subscribes_to_its_share_again_is_not_sent_again_what_it_has(listene
     assert queue_names(listener) == []
 
 
+def test_what_a_client_has_stays_its_own_when_it_leaves_the_share(listener):
+    client, other = Client(listener), Client(listener)
+    client.subscribe(("$share/g/a", 1))
+    Client(listener).publish("a", b"x", 1)
+    (message,) = client.messages()
+    other.subscribe(("$share/g/a", 1))
+    client.unsubscribe("$share/g/a")
+    assert other.packets() == []
+    state = state_of(listener, client.client_id)
+    assert message.packet_id in state.flow.outgoing.in_flight
+    assert client.ask(client.acknowledgement(wire.PUBACK, message.packet_id)) == []
+    assert state.flow.outgoing.in_flight == {}
+
+
 def test_a_share_that_a_client_may_not_have_leaves_nothing_behind():
     rules = DenyList()
     rules.denied.add(("subscribe", "a"))
