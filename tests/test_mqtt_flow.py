@@ -230,6 +230,21 @@ def test_a_number_that_was_completed_as_its_session_ended_is_unknown_in_the_next
     assert back(mqtt_listener(log=log)).packets() == []
 
 
+def test_answers_that_wait_behind_the_disk_have_an_end():
+    log = HeldLog()
+    listener = mqtt_listener(log=log)
+    listener.broker.create_topic(Address("a"))
+    log.sync()
+    client = Client(listener)
+    client.send(wire.publish("a", b"x", 1, packet_id=1))
+    for _ in range(70):
+        client.send(client.acknowledgement(wire.PUBREL, 7) * 1000)
+    assert client.line.session.paused
+    log.sync()
+    assert len(client.packets()) > 50_000
+    assert not client.line.session.paused
+
+
 # To a client, over a crash
 
 
