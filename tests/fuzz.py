@@ -7,17 +7,23 @@ hang nor answer differently when the same bytes come in other pieces, and the br
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import time
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import kafka_wire
+import mqtt_double
+import mqtt_wire
 import nats_double
 import redis_double
 from hubbub.log import batch
 from hubbub.model.errors import HubbubError
 
 GOLDEN = Path(__file__).parent / "golden"
+MQTT_ACKNOWLEDGEMENTS = {mqtt_wire.PUBACK, mqtt_wire.PUBREC, mqtt_wire.PUBREL, mqtt_wire.PUBCOMP}
 
 WORDS = {
     "nats": [
@@ -40,6 +46,14 @@ WORDS = {
         *(b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$1\r\nb\r\n", b"$18446744073709551616\r\n"),
     ],
     "kafka": [b"\x00" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80" * 5, b"\x00\x01", b"\x00\x12"],
+    "mqtt": [
+        *(b"\xff\xff\xff\x7f", b"\x80", b"\x00\x00", b"\xff\xff", b"\x00\x04MQTT\x05", b"\xc0\x00"),
+        *(b"#", b"+/", b"$share/g/", b"$SYS/", b"%2F", b"\xed\xa0\x80", b"\x00\x0bhubbub-mark"),
+        *(mqtt_wire.publish("a", b"x", 2, packet_id=1), mqtt_wire.subscribe(1, ("#", 2))),
+        *(mqtt_wire.subscribe(2, ("$share/g/#", 1)), mqtt_wire.unsubscribe(3, "#")),
+        *(mqtt_wire.acknowledgement(kind, 1) for kind in MQTT_ACKNOWLEDGEMENTS),
+        *(mqtt_wire.disconnect(0, {"session_expiry_interval": 0}), mqtt_wire.disconnect(4)),
+    ],
     "batch": [b"\x00" * 8, b"\xff" * 8, b"\x02", b"\x80" * 10, b"\x7f\xff\xff\xff"],
 }
 
@@ -61,6 +75,20 @@ def kafka_corpus():
         yield bytes.fromhex("".join(path.read_text().split()))
 
 
+def mqtt_corpus():
+    """All that was sent on a connection, each; in the files about mosquitto a line is a connection."""
+    for path in sorted((GOLDEN / "mqtt").glob("*.hex")):
+        lines = path.read_text().splitlines()
+        if path.stem.endswith("websocket"):
+            continue
+        if path.stem.startswith(("mosquitto_2", "hubbub")):
+            yield from (bytes.fromhex(line[2:]) for line in lines if line[0] == ">")
+            continue
+        for _, connection in groupby(lines, lambda line: line == "--"):
+            stream = b"".join(bytes.fromhex(line[2:]) for line in connection if line[0] == ">")
+            yield from [stream] * 6  # or the short ones would be most
+
+
 def batch_corpus():
     headers = (("a", b"1"), ("b", None))
     for attributes in (0, 1, 2, 3, 4):
@@ -72,6 +100,7 @@ CORPUS = {
     "nats": lambda: text_corpus("nats"),
     "redis": lambda: text_corpus("redis"),
     "kafka": kafka_corpus,
+    "mqtt": mqtt_corpus,
     "batch": batch_corpus,
 }
 
@@ -130,6 +159,93 @@ def try_kafka(rng, stream):
     wire.session.disconnected()
 
 
+@contextmanager
+def no_errors():
+    """Nothing may be raised where nothing is: what a broker contains it logs."""
+    found = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: found.append(record.getMessage())
+    logging.getLogger("hubbub").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("hubbub").removeHandler(handler)
+    assert not found, found
+
+
+def mqtt_kinds(stream):
+    """Which packets stand in a stream, as far as it has any."""
+    try:
+        return {first >> 4 for first, _ in mqtt_wire.split(stream)[0]}
+    except mqtt_wire.WireError:
+        return set()  # which ends the connection
+
+
+def mqtt_heard(connection, data):
+    """What a client was told, each a packet that there is."""
+    version = connection.line.session.version
+    for known in [version] if version else [mqtt_wire.V5, mqtt_wire.V311]:
+        try:
+            return mqtt_wire.read_packets(data, known)
+        except mqtt_wire.WireError as error:
+            failure = error
+    raise failure
+
+
+def mqtt_said(packet):
+    """A packet without the number that it happens to have."""
+    return repr(packet._replace(packet_id=0) if isinstance(packet, mqtt_wire.Publish) else packet)
+
+
+def mqtt_conversation(stream_pieces):
+    """Two clients: one whose stream is mutated, which comes twice, and one that hears everything."""
+    listener = mqtt_double.mqtt_listener()
+    witness = mqtt_double.Client(listener, client_id="witness", **mqtt_double.kept(mqtt_wire.V5))
+    witness.subscribe(("#", 2), ("$share/w/#", 1), ("+/+", 0))
+    said = []
+    for _ in range(2):
+        client = mqtt_double.Connection(listener)
+        data = b""
+        for piece in stream_pieces:
+            client.send(piece)
+            data += client.bytes()
+        heard = mqtt_heard(client, data)
+        if heard and isinstance(heard[0], mqtt_wire.Connack):
+            heard[0].props.pop("assigned_client_identifier", None)  # another each time
+        said.append((sorted(map(mqtt_said, heard)), client.closed))
+        client.drop()
+        mqtt_double.pass_time(listener, 1)
+        witness.take()
+    witness.publish("fuzz/end", b"end", 2)
+    assert b"end" in witness.payloads()
+    assert witness.ask(mqtt_wire.PINGREQ) == [mqtt_wire.Pingresp()]
+    witness.leave()
+    assert not listener.connections
+    return said
+
+
+def let_in(rng, stream):
+    """The stream behind a CONNECT that is right, in place of its own; half of all, or few would matter."""
+    if rng.random() < 0.5 or len(stream) < 2:
+        return stream
+    version = rng.choice([mqtt_wire.V31, mqtt_wire.V311, mqtt_wire.V5, mqtt_wire.V5])
+    connect = mqtt_wire.connect("fuzz", version, **mqtt_double.kept(version))
+    return connect + stream[2 + stream[1] :]
+
+
+def try_mqtt(rng, stream):
+    stream = let_in(rng, stream)
+    with no_errors():
+        whole = mqtt_conversation([stream])
+        cut = mqtt_conversation(pieces(rng, stream))
+    # What is acknowledged before it can have come, and what ends before it is answered, depends on the
+    # cuts, as it may.
+    if not mqtt_kinds(stream) & MQTT_ACKNOWLEDGEMENTS and not any(
+        closed for _, closed in whole + cut
+    ):
+        assert whole == cut, (stream, whole, cut)
+
+
 def try_batch(_rng, stream):
     try:
         at = 0
@@ -148,6 +264,7 @@ TARGETS = {
     "nats": lambda rng, stream: try_text(nats_double, nats_double.nats_listener, rng, stream),
     "redis": lambda rng, stream: try_text(redis_double, redis_double.small_listener, rng, stream),
     "kafka": try_kafka,
+    "mqtt": try_mqtt,
     "batch": try_batch,
 }
 

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 from held_log import HeldLog
 from hubbub.broker.broker import Broker
+from hubbub.broker.names import QUEUED
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.run import Burst, Origin
+from hubbub.broker.shared import SharedSettings
 from hubbub.broker.timers import Timers
+from hubbub.log.batch import scan
 from hubbub.log.memory import MemoryLog
 from hubbub.model.address import Address, parse_address
 from hubbub.model.errors import DeniedError, MessageTooLargeError, MissingKeyError, StorageFullError
@@ -281,3 +284,38 @@ def test_a_disk_that_fails_a_further_topic_fails_that_message_only(monkeypatch):
     outcome = publish(broker, ("live", b"1"), ("t", b"2"), ("live", b"3"))
     assert list(outcome.failed) == [1]
     assert not outcome.refused
+
+
+def batches(partition):
+    return len(list(scan(partition.log.read(0, 2**30))))
+
+
+def test_a_queue_of_everything_costs_one_batch_more_and_none_of_the_others_order():
+    broker = small_broker()
+    topic = broker.create_topic(Address("t"), 1)
+    broker.queues.open("q", SharedSettings()).bind(parse_pattern("#"))
+    queued = broker.topics.get(QUEUED)
+    before = queued.partitions[0].log.end_offset
+    payloads = [b"%d" % number for number in range(500)]
+    publish(
+        broker, *[("t" if number % 2 else "live", each) for number, each in enumerate(payloads)]
+    )
+    assert batches(topic.partitions[0]) == 1
+    assert batches(queued.partitions[0]) == 1
+    assert [value for _, value in stored(broker, "t")] == payloads[1::2]
+    assert queued.partitions[0].log.end_offset - before == 500
+
+
+def test_a_full_disk_under_queues_takes_nothing_from_those_who_are_there(monkeypatch):
+    broker = small_broker()
+    broker.queues.open("q", SharedSettings()).bind(parse_pattern("a"))
+    recorder = Recorder(broker, "a")
+
+    def full(*_args, **_kwargs):
+        raise StorageFullError("no space left")
+
+    monkeypatch.setattr(broker.topics.get(QUEUED).partitions[0].log, "append", full)
+    outcome = publish(broker, ("a", b"1"), ("a", b"2"), ("b", b"3"))
+    assert recorder.values == [b"1", b"2"]
+    assert not outcome.refused
+    assert sorted(outcome.failed) == [0, 1]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mqtt_wire as wire
+from hubbub.protocols.mqtt import wills
 from mqtt_double import (
     PEER,
     Client,
@@ -372,3 +373,48 @@ def test_garbage_means_the_same_however_it_is_cut(samples, data):
             connection.send(part)
         answers.append((sorted(connection.packets(), key=repr), connection.closed))
     assert answers[0] == answers[1]
+
+
+# Memory
+
+
+@here_only
+def test_aliases_are_for_names_of_some_length_and_have_an_end(listener):
+    client = Client(listener, props={"topic_alias_maximum": 65_535})
+    client.subscribe("#")
+    source = Client(listener)
+    source.send(publish("x" * 300, b"x"), publish("x" * 300, b"x"))
+    assert [message.props for message in client.messages()] == [{}, {}]
+    for number in range(1500):
+        source.send(publish(f"a/{number}", b"x"))
+    found = [message.props.get("topic_alias", 0) for message in client.messages()]
+    assert found == [*range(1, 1025), *[0] * 476]
+
+
+@here_only
+def test_long_names_are_not_remembered_for_each_client(listener):
+    client = Client(listener)
+    client.subscribe(("#", 0), ("+/b", 1))
+    source = Client(listener)
+    for number in range(50):
+        source.send(publish(f"{number}" + "x" * 1000, b"x"), publish(f"{number}/b", b"x"))
+    assert len(client.take()) == 100
+    (state,) = [each for each in listener.sessions if each.client_id == client.client_id]
+    assert len(state.filters._remembered) == 50
+
+
+@here_only
+def test_wills_that_wait_have_an_end(listener, monkeypatch):
+    monkeypatch.setattr(wills, "MAX_DELAYED_BYTES", 2500)
+    heir = Client(listener)
+    heir.subscribe("gone")
+    for number in range(4):
+        will = Will("gone", b"%d" % number + b"x" * 1000, props={"will_delay_interval": 100})
+        Client(listener, V5, f"c{number}", will=will, **kept(V5)).drop()
+    assert [payload[:1] for payload in heir.payloads()] == [b"2", b"3"]
+    Client(listener, V5, "c0", **kept(V5))
+    will = Will("gone", b"4" + b"x" * 1000, props={"will_delay_interval": 100})
+    Client(listener, V5, "c4", will=will, **kept(V5)).drop()
+    assert heir.payloads() == []
+    pass_time(listener, 101)
+    assert sorted(payload[:1] for payload in heir.payloads()) == [b"1", b"4"]

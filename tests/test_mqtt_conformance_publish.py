@@ -14,6 +14,7 @@ from mqtt_double import (
     assert_ended,
     every_version,
     here_only,
+    kept,
     mqtt_listener,
     older_versions,
 )
@@ -390,3 +391,24 @@ def test_acknowledgements_come_in_the_order_of_what_they_acknowledge(stored, ver
     found += client.packets()
     assert [answer.packet_id for answer in found] == [5, 6, 7, 8]
     assert all(isinstance(answer, Puback) for answer in found)
+
+
+@every_version
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_message_that_was_not_kept_for_who_is_away_is_not_acknowledged(
+    stored, qos, version, monkeypatch
+):
+    away = Client(stored, V5, "away", **kept(V5))
+    away.send(wire.subscribe(1, ("orders", 1)))
+    stored.broker.log.sync()
+    assert len(away.packets()) == 1
+
+    def full(*_args, **_kwargs):
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(stored.broker.queues._log, "append", full)
+    client = Client(stored, version)
+    client.send(wire.publish("orders", b"x", qos, packet_id=7, version=version))
+    stored.broker.log.sync()
+    assert not [packet for packet in client.packets() if isinstance(packet, Puback | Pubrec)]
+    assert client.closed

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import mqtt_wire as wire
-from mqtt_double import Client, every_version, kept, mqtt_listener, pass_time
+from hubbub.model.errors import StorageError
+from mqtt_double import Client, every_version, here_only, kept, mqtt_listener, pass_time
 from mqtt_statements import covers
 from mqtt_wire import V5, Publish, Suback
 
@@ -277,3 +278,89 @@ def test_many_retained_messages_come_all_of_them(listener, version):
     reader = Client(listener, version)
     reader.subscribe(("t/#", 1))
     assert sorted(message.topic for message in reader.take()) == sorted(topics)
+
+
+# Limits
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_a_message_that_cannot_be_retained_is_published_once_and_its_sender_told(qos):
+    listener = mqtt_listener(max_retained_messages=1)
+    reader = Client(listener)
+    reader.subscribe("#")
+    client = Client(listener)
+    client.publish("a", b"1", retain=True)
+    numbered = {"packet_id": 7} if qos else {}
+    said = [
+        wire.publish("b", b"2", qos, retain=True, **numbered),
+        wire.publish("c", b"3", 1, packet_id=8),
+        wire.publish("a", b"4", 1, packet_id=9, retain=True),
+    ]
+    answers = [(answer.packet_id, answer.reason) for answer in client.ask(*said)]
+    assert answers == [*([(7, 0x97)] if qos else []), (8, 0), (9, 0)]
+    assert reader.payloads() == [b"1", b"2", b"3", b"4"]
+    assert retained_on(listener, "#") == [("a", b"4", 1)]
+
+
+def test_retained_messages_take_up_so_much_memory_and_no_more():
+    listener = mqtt_listener(max_retained_bytes=10_000)
+    client = Client(listener)
+    found = [client.publish(f"a/{number}", b"x" * 1000, 1, retain=True) for number in range(20)]
+    assert 0x97 in found
+    assert found == sorted(found)
+    deep = mqtt_listener(max_retained_bytes=100_000)
+    client = Client(deep)
+    names = [f"{number}" + "/a" * 190 for number in range(20)]
+    assert client.publish(names[0], b"x", 1, retain=True) != 0x97
+    assert client.publish(names[1], b"x", 1, retain=True) != 0x97
+    assert client.publish(names[2], b"x", 1, retain=True) == 0x97
+    assert client.publish(names[0], b"", 1, retain=True) != 0x97
+    assert client.publish(names[2], b"x", 1, retain=True) != 0x97
+
+
+@here_only
+def test_a_message_that_the_disk_cannot_retain_is_refused_alone(listener, monkeypatch):
+    client = Client(listener)
+
+    def full(*_pairs):
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listener.broker.retained._state, "put", full)
+        assert client.publish("a", b"x", 1, retain=True) == 0x83
+        assert client.publish("b", b"y", 1) != 0x83
+    assert client.publish("a", b"z", 1, retain=True) != 0x83
+    assert retained_on(listener, "#") == [("a", b"z", 1)]
+
+
+@here_only
+def test_a_filter_that_stands_twice_in_a_packet_brings_what_is_retained_once(listener):
+    Client(listener).publish("a", b"x", retain=True)
+    client = Client(listener)
+    assert client.subscribe(*["a"] * 200, "+") == (0,) * 201
+    assert client.payloads() == [b"x"] * 2
+
+
+@here_only
+def test_many_retained_messages_come_some_each_turn(listener):
+    source = Client(listener)
+    for number in range(3000):
+        source.send(wire.publish(f"t/{number}", b"x", retain=True))
+    client = Client(listener)
+    client.send(wire.subscribe(1, ("t/#", 1)))
+    first = wire.read_packets(b"".join(client.line.outbox.take()))
+    assert 1 < len(first) <= 1000
+    other = Client(listener)  # whose turn comes before all are sent
+    assert other.connack.reason == 0
+    assert len(first) - 1 + len(client.messages()) == 3000
+
+
+@here_only
+def test_who_went_is_sent_nothing_more_of_what_is_retained(listener):
+    source = Client(listener)
+    for number in range(3000):
+        source.send(wire.publish(f"t/{number}", b"x", retain=True))
+    client = Client(listener)
+    client.send(wire.subscribe(1, "t/#"))
+    client.drop()
+    assert client.line.outbox.size < 3000 * len(wire.publish("t/0", b"x"))

@@ -284,3 +284,20 @@ def test_a_wills_expiry_begins_when_it_is_published(listener, heir):
     pass_time(listener, 11)
     (message,) = heir.take()
     assert message.props["message_expiry_interval"] in {4, 5}
+
+
+@pytest.mark.parametrize("end", ["drop", "take over"])
+def test_a_will_that_cannot_be_retained_keeps_nobody_from_coming_and_going(end):
+    listener = mqtt_listener(max_retained_messages=1)
+    heir = Client(listener, client_id="heir")
+    heir.subscribe("gone")
+    Client(listener, client_id="source").publish("a", b"x", retain=True)
+    client = Client(listener, V5, "c", will=Will("gone", b"c", retain=True))
+    if end == "drop":
+        client.drop()
+    back = Client(listener, V5, "c")
+    assert back.connack.reason == 0
+    assert heir.payloads() == [b"c"]
+    client.packets()  # all of them, and it is closed
+    assert client.closed or end == "drop"
+    assert back.ask(wire.PINGREQ) == [wire.Pingresp()]

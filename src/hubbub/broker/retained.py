@@ -153,34 +153,35 @@ def _size(retained: RetainedMessage | None) -> int:
 def _reached(root: _Node, levels: tuple[str, ...]) -> list[_Node]:
     """The nodes that a pattern leads to; however many wildcards, each is looked at once a level."""
     front = [root]
-    for position, level in enumerate(levels):
+    hides = levels[0] in {ONE, ANY, MANY}
+    for level in levels:
         following: dict[int, _Node] = {}
         for node in front:
-            for reached in _step(node, level, first=position == 0):
+            for reached in _step(node, level, hides=hides and node is root):
                 following[id(reached)] = reached
         front = list(following.values())
     return front
 
 
-def _step(node: _Node, level: str, *, first: bool) -> Iterator[_Node]:
+def _step(node: _Node, level: str, *, hides: bool) -> Iterator[_Node]:
     if level == ONE:
-        yield from _children(node, first=first)
+        yield from _children(node, hides=hides)
     elif level in {ANY, MANY}:
         if level == ANY:
             yield node
-        unseen = list(_children(node, first=first))
+        unseen = list(_children(node, hides=hides))
         while unseen:
             below = unseen.pop()
             yield below
             unseen.extend(below.children.values())
     else:
         found = node.children.get(level)
-        if found is not None:
+        if found is not None and not (hides and is_internal(level)):  # type: ignore[arg-type]
             yield found
 
 
-def _children(node: _Node, *, first: bool) -> Iterator[_Node]:
+def _children(node: _Node, *, hides: bool) -> Iterator[_Node]:
     """All children, but for internal addresses, which leading wildcards leave alone."""
     for level, child in tuple(node.children.items()):
-        if not first or not is_internal(level):  # type: ignore[arg-type]
+        if not hides or not is_internal(level):  # type: ignore[arg-type]
             yield child

@@ -36,9 +36,10 @@ class Acknowledgements:
         if not self._owed:
             self._outbox.write(answers)
             return
-        owed = _Owed(answers, 0)
+        owed = _Owed(answers, 1)
         owed.ready = True
         self._owed.append(owed)
+        self.waiting += 1
 
     def later(
         self,

@@ -152,7 +152,9 @@ class Flow:
     def stored_ids(self) -> FlowChanges:
         """What may be stored, as changes that forget it."""
         return FlowChanges(
-            0, dict.fromkeys(self.outgoing.in_flight), dict.fromkeys(self._state.received)
+            0,
+            dict.fromkeys((*self.outgoing.in_flight, *self._changed)),
+            dict.fromkeys((*self._state.received, *self._received_changed)),
         )
 
     def restore_last_id(self, last_id: int) -> None:

@@ -170,10 +170,11 @@ class SessionState:
         subscription = self.filters.remove(text)
         if subscription is None:
             return False
-        self._ignore(subscription)
-        self._narrow()
         if subscription.share is not None:
             self._sessions.shares.remove(text, self)
+        else:
+            self._ignore(subscription)
+        self._narrow()
         if self.is_queued:
             self._unbind(subscription)
             self._sessions.unsubscribed(self, subscription)
