@@ -40,6 +40,13 @@ class RetainedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     message: Message
     mark: bytes = b""
 
+    @property
+    def size(self) -> int:
+        """What it takes of the memory in bytes, about."""
+        message = self.message
+        levels = message.address.count(".") + 1
+        return len(message.value or b"") + len(message.address) + levels * _LEVEL_BYTES
+
     def is_expired(self, now_ms: int) -> bool:
         """Whether its expiry is over."""
         expiry = self.message.expiry_ms
@@ -143,11 +150,7 @@ class Retained:
 
 
 def _size(retained: RetainedMessage | None) -> int:
-    if retained is None:
-        return 0
-    message = retained.message
-    levels = message.address.count(".") + 1
-    return len(message.value or b"") + len(message.address) + levels * _LEVEL_BYTES
+    return 0 if retained is None else retained.size
 
 
 def _reached(root: _Node, levels: tuple[str, ...]) -> list[_Node]:

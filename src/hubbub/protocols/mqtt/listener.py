@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from hubbub.broker.retained import RetainedMessage
 from hubbub.protocols.mqtt import mapping
 from hubbub.protocols.mqtt.deliveries import MqttOrigin
 from hubbub.protocols.mqtt.reader import MqttPublisher
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from hubbub.broker.broker import Broker
     from hubbub.broker.outbox import Outbox
     from hubbub.broker.publication import Stored
-    from hubbub.broker.retained import RetainedMessage
     from hubbub.broker.session import Peer
     from hubbub.model.message import Message
     from hubbub.model.pattern import Exact, Wildcard
@@ -58,13 +58,12 @@ class MqttListener:
     def retain(self, message: Message, mark: bytes) -> Stored | None:
         """Retain a message; what to wait for. Raises TooManyRetainedError, StorageError."""
         retained = self.broker.retained
-        settings = self.settings
-        is_full = (
-            len(retained) >= settings.max_retained_messages
-            or retained.size >= settings.max_retained_bytes
-        )
-        if is_full and message.value and retained.get(message.address) is None:
-            raise TooManyRetainedError("as many messages are retained as may be")
+        if message.value:
+            before = retained.get(message.address)
+            more = RetainedMessage(message, mark).size - (0 if before is None else before.size)
+            is_full = before is None and len(retained) >= self.settings.max_retained_messages
+            if is_full or (more > 0 and retained.size + more > self.settings.max_retained_bytes):
+                raise TooManyRetainedError("as much is retained as may be")
         return retained.put(message, mark)
 
     def retained_for(self, pattern: Exact | Wildcard, principal: str) -> Iterator[RetainedMessage]:

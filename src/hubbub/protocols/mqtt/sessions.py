@@ -81,6 +81,7 @@ class Sessions:
         self._expiring: dict[SessionKey, Timer] = {}
         self._moved: dict[SessionState, None] = {}  # whose flow is to be stored
         self._dropped = 0  # of sessions that are over
+        self._unforgotten: dict[SessionKey, SessionState] = {}  # for want of space on the disk
         self._roomy: dict[SessionState, None] = {}  # whose shared queues are to hand out more
         self._waiting: list[Callable[[], None]] = []  # for that to be durable
         self._turn: Timer | None = None
@@ -108,6 +109,7 @@ class Sessions:
 
     def open(self, key: SessionKey, expiry: int) -> SessionState:
         """The session, new if there is none, of a client that has come. Raises StorageError."""
+        self._forget_at_last(key)
         state = self._sessions.get(key)
         if state is None:
             state = SessionState(self, key, expiry)
@@ -140,7 +142,11 @@ class Sessions:
         self._stop_expiry(state.key)
         self._moved.pop(state, None)
         contain(state.end)
-        contain(self._forget, state)
+        try:
+            self._forget(state)
+        except StorageError:
+            self._unforgotten[state.key] = state
+            self._store_after(_STORE_AGAIN_AFTER)
 
     # --- what sessions ask ---------------------------------------------------------------------
 
@@ -214,6 +220,8 @@ class Sessions:
     def _store_in_turn(self) -> None:
         self._turn = None
         try:
+            for key in tuple(self._unforgotten):
+                self._forget_at_last(key)
             self._store_flows()
         except StorageError:
             self._store_after(_STORE_AGAIN_AFTER)
@@ -237,6 +245,12 @@ class Sessions:
 
     def _put(self, key: bytes, value: object) -> None:
         self._table.put((key, None if value is None else msgspec.msgpack.encode(value)))
+
+    def _forget_at_last(self, key: SessionKey) -> None:
+        """What could not be forgotten when its session ended, and would be back after a restart."""
+        if key in self._unforgotten:
+            self._forget(self._unforgotten[key])
+            del self._unforgotten[key]
 
     def _forget(self, state: SessionState) -> None:
         if state.flow.own is None:
