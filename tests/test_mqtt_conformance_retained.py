@@ -308,7 +308,7 @@ def test_retained_messages_take_up_so_much_memory_and_no_more():
     found = [client.publish(f"a/{number}", b"x" * 1000, 1, retain=True) for number in range(20)]
     assert 0x97 in found
     assert found == sorted(found)
-    deep = mqtt_listener(max_retained_bytes=100_000)
+    deep = mqtt_listener(max_retained_bytes=120_000)
     client = Client(deep)
     names = [f"{number}" + "/a" * 190 for number in range(20)]
     assert client.publish(names[0], b"x", 1, retain=True) != 0x97
