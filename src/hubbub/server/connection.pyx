@@ -120,7 +120,6 @@ cdef class Connection:
             if not self._outbox.closing and not self._outbox.aborted:
                 self._feed(size)
                 self._look()
-                self._turn.received_one()
         elif size == 0:
             self._end_of_input()
             self._look()

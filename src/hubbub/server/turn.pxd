@@ -14,8 +14,6 @@ cdef class Turn:
     cdef readonly object timers
     cdef list _ready
     cdef bint _ending
-    cdef Py_ssize_t _reads      # connections read from in this turn
-    cdef bint _is_quiet         # there was not more than one in the last
     cdef object _alarm
     cdef double _alarm_due
     cdef uint8_t* _memory
@@ -23,8 +21,6 @@ cdef class Turn:
 
     cdef int enter(self) except -1
     cdef int will_flush(self, Flushable connection) except -1
-    cdef int received_one(self) except -1
-    cdef int _flush(self) except -1
     cdef int _advance(self) except -1
     cdef int _end_soon(self) except -1
     cdef int _set_alarm(self) except -1

@@ -85,27 +85,11 @@ cdef class Turn:
             self._loop.call_soon(self._end)
         return 0
 
-    cdef int received_one(self) except -1:
-        """A connection has been read from, and its session has done what it was told.
-
-        Where the last turn had no more to read than one connection, others hardly wait in this one:
-        what was written leaves at once. With many publishers their messages leave together.
-        """
-        self._reads += 1
-        if self._is_quiet and self._reads == 1:
-            self._flush()
-        return 0
-
-    cdef int _flush(self) except -1:
-        ready, self._ready = self._ready, []
-        return flush_each(ready)
-
     def _end(self):
         self._advance()
         self._ending = False
-        self._is_quiet = self._reads <= 1
-        self._reads = 0
-        self._flush()
+        ready, self._ready = self._ready, []
+        flush_each(ready)
         self._set_alarm()
 
     def _ring(self):
