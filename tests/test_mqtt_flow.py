@@ -145,6 +145,17 @@ def test_a_message_too_large_for_any_outbox_is_passed_over(listener):
     assert back(listener).payloads() == []
 
 
+def test_a_message_that_is_passed_over_leaves_no_alias_that_the_client_has_not_heard_of(listener):
+    client = Client(listener, V5, props={"topic_alias_maximum": 5})
+    client.subscribe(("a", 1))
+    client.line.outbox.limit = 10_000
+    source = Client(listener)
+    source.publish("a", b"x" * 20_000, 1)
+    source.publish("a", b"small", 1)
+    (message,) = client.take()
+    assert (message.topic, message.payload) == ("a", b"small")
+
+
 # From a client
 
 
@@ -428,6 +439,21 @@ def test_a_share_that_a_client_may_not_have_leaves_nothing_behind():
     assert client.subscribe(("$share/g/a", 1)) == (0x87,)
     assert list(listener.sessions.shares) == []
     assert queue_names(listener) == []
+
+
+def test_a_share_for_which_there_is_no_space_leaves_nothing_behind(listener, monkeypatch):
+    client = Client(listener)
+
+    def full(*_arguments):
+        raise StorageError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(listener.broker.queues, "open", full)
+        assert client.subscribe(("$share/g/a", 1)) == (0x80,)
+    assert list(listener.sessions.shares) == []
+    assert client.subscribe(("$share/g/a", 1)) == (1,)
+    Client(listener).publish("a", b"x", 1)
+    assert client.payloads() == [b"x"]
 
 
 def test_a_session_is_there_for_who_may_not_have_all_of_it_any_more():

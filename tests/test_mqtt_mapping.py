@@ -10,7 +10,6 @@ from hubbub.model.address import from_levels, from_opaque
 from hubbub.model.message import Message
 from hubbub.protocols.mqtt.fields import Reader, variable
 from hubbub.protocols.mqtt.mapping import (
-    is_expired,
     message_of,
     properties_of,
     remaining_seconds,
@@ -150,7 +149,7 @@ def test_a_message_has_time_left_until_it_has_expired(expiry_ms, waited_ms):
     message = Message(A, b"x", timestamp_ms=NOW, expiry_ms=expiry_ms)
     now = NOW + waited_ms
     left = remaining_seconds(message, now)
-    assert (left == 0) == is_expired(message, now) or waited_ms < 0
+    assert (left == 0) == message.is_expired(now) or waited_ms < 0
     assert left * 1000 >= expiry_ms - max(waited_ms, 0) > (left - 1) * 1000 or left == 0
 
 

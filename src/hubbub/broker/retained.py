@@ -47,11 +47,6 @@ class RetainedMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
         levels = message.address.count(".") + 1
         return len(message.value or b"") + len(message.address) + levels * _LEVEL_BYTES
 
-    def is_expired(self, now_ms: int) -> bool:
-        """Whether its expiry is over."""
-        expiry = self.message.expiry_ms
-        return expiry is not None and now_ms - self.message.timestamp_ms >= expiry
-
 
 class _Node:
     """What is retained below some levels."""
@@ -121,7 +116,7 @@ class Retained:
 
     def _alive(self, node: _Node) -> RetainedMessage | None:
         retained = node.retained
-        if retained is None or not retained.is_expired(self._timers.wall_ms):
+        if retained is None or not retained.message.is_expired(self._timers.wall_ms):
             return retained
         self._state.put((retained.message.address.encode(), None))
         self._remove(retained.message.address)

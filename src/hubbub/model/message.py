@@ -28,6 +28,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     correlation_id: bytes | None = None
     expiry_ms: int | None = None
 
+    def is_expired(self, now_ms: int) -> bool:
+        """Whether it is not worth delivering any more."""
+        return self.expiry_ms is not None and now_ms - self.timestamp_ms >= self.expiry_ms
+
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A stored message and where it stands: partition ``partition`` of ``topic`` at ``offset``.

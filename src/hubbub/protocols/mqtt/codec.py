@@ -14,6 +14,7 @@ from hubbub.protocols.mqtt.properties import (
     PacketType,
     Properties,
     Property,
+    decode_properties,
     read_properties,
     without_property,
     write_properties,
@@ -153,17 +154,13 @@ def _read_will(reader: Reader, flags: int, version: int) -> Will:
     delay, encoded = 0, b""
     if version == MQTT_5:
         encoded = reader.part(reader.variable()).rest()
-        properties = read_properties(_framed(encoded), PacketType.WILL)
+        properties = decode_properties(encoded, PacketType.WILL)
         check_response_topic(properties)
         delay = properties.get(Property.WILL_DELAY_INTERVAL, 0)
         encoded = without_property(encoded, Property.WILL_DELAY_INTERVAL)
     topic = reader.string().encode()
     payload = reader.binary()
     return Will(topic, payload, flags >> 3 & 3, bool(flags & 0x20), delay, encoded)
-
-
-def _framed(properties: bytes) -> Reader:
-    return Reader(variable(len(properties)) + properties)
 
 
 def decode_subscribe(body: bytes, version: int) -> Subscribe:
@@ -349,7 +346,7 @@ def publish_properties(encoded: bytes) -> tuple[int, bytes]:
 
 @lru_cache(maxsize=1024)
 def _publish_properties(encoded: bytes) -> tuple[int, bytes]:
-    properties = read_properties(_framed(encoded), PacketType.PUBLISH)
+    properties = decode_properties(encoded, PacketType.PUBLISH)
     check_response_topic(properties)
     alias = properties.get(Property.TOPIC_ALIAS)
     if alias is None:

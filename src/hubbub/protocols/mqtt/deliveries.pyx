@@ -19,10 +19,8 @@ cdef enum:
     RETAIN = 0x01
     MAX_ID = 65535
     MOST_REMAINING = 268_435_455
-    LONGEST_LENGTH = 4      # of a Variable Byte Integer
     # How far a packet is that nobody will send again: its QoS, or that PUBREL is on its way.
     AT_LEAST_ONCE = 1
-    EXACTLY_ONCE = 2
     RELEASED = 3
 
 RELEASED_TOKEN = RELEASED

@@ -278,8 +278,10 @@ class Flow:
         outbox = self.outgoing.outbox
         if outbox is None:
             return True  # the next connection gets it
-        packet = self._packets.publish(sent, packet_id, self._state.now_ms, duplicate=duplicate)
-        if packet is None or len(packet) > outbox.limit:
+        packet = self._packets.publish(
+            sent, packet_id, self._state.now_ms, outbox.limit, duplicate=duplicate
+        )
+        if packet is None:
             return False
         if not outbox.push(packet):
             self.slow_consumer()

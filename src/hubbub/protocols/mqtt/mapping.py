@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message
-from hubbub.protocols.mqtt.fields import MAX_STRING_BYTES, Reader
+from hubbub.protocols.mqtt.fields import MAX_STRING_BYTES
 from hubbub.protocols.mqtt.names import address_of, spelled
-from hubbub.protocols.mqtt.properties import PacketType, Property, encode_property, read_properties
+from hubbub.protocols.mqtt.properties import (
+    PacketType,
+    Property,
+    decode_properties,
+    encode_property,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,16 +45,9 @@ def message_of(
     slots: dict[str, Any] = {}
     headers: Headers = ((RETAIN_HEADER, b"true"),) if retain else ()
     if properties:
-        framed = Reader(_with_length(properties))
-        slots = properties_to_slots(read_properties(framed, PacketType.PUBLISH))
+        slots = properties_to_slots(decode_properties(properties, PacketType.PUBLISH))
         headers += slots.pop("headers", ())
     return Message(address, value, slots.pop("key", None), headers, timestamp_ms, **slots)
-
-
-def _with_length(properties: bytes) -> bytes:
-    from hubbub.protocols.mqtt.fields import variable
-
-    return variable(len(properties)) + properties
 
 
 def properties_to_slots(properties: Properties) -> dict[str, Any]:
@@ -132,10 +130,3 @@ def remaining_seconds(message: Message, now_ms: int) -> int:
     expiry = message.expiry_ms or 0
     waited = max(now_ms - message.timestamp_ms, 0)
     return min(-(-(expiry - waited) // 1000) if waited < expiry else 0, 0xFFFFFFFF)
-
-
-def is_expired(message: Message, now_ms: int) -> bool:
-    """Whether the message must not be delivered any more [MQTT-3.3.2-5]."""
-    if message.expiry_ms is None:
-        return False
-    return now_ms - message.timestamp_ms >= message.expiry_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weakref import WeakValueDictionary
 
 from hubbub.protocols.mqtt.deliveries import Match, PublishStyle
-from hubbub.protocols.mqtt.properties import Property, encode_property
+from hubbub.protocols.mqtt.properties import encode_identifiers
 
 
 class Matches:
@@ -21,13 +21,9 @@ class Matches:
         key = (version_5, qos, as_published, identifiers)
         found = self._matches.get(key)
         if found is None:
-            encoded = b"".join(
-                encode_property(Property.SUBSCRIPTION_IDENTIFIER, identifier)
-                for identifier in identifiers
-            )
+            encoded = encode_identifiers(identifiers) if version_5 else b""
             styles = tuple(
-                PublishStyle(version_5, level, as_published, encoded if version_5 else b"")
-                for level in range(3)
+                PublishStyle(version_5, level, as_published, encoded) for level in range(3)
             )
             found = self._matches[key] = Match(styles, qos, as_published, identifiers)
         return found

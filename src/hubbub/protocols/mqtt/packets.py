@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.protocols.mqtt import codec
-from hubbub.protocols.mqtt.mapping import is_expired, properties_of, remaining_seconds, spelled
-from hubbub.protocols.mqtt.properties import Property, encode_property, with_expiry
+from hubbub.protocols.mqtt.mapping import properties_of, remaining_seconds, spelled
+from hubbub.protocols.mqtt.properties import (
+    Property,
+    encode_identifiers,
+    encode_property,
+    with_expiry,
+)
 
 if TYPE_CHECKING:
     from hubbub.model.message import Message
@@ -63,13 +68,15 @@ class Packets:
         self._client = client
         self._aliases: dict[bytes, int] = {}
 
-    def publish(self, sent: Sent, packet_id: int, now_ms: int, *, duplicate: bool) -> bytes | None:
-        """The packet; None if the message has expired, or is more than the client takes.
+    def publish(
+        self, sent: Sent, packet_id: int, now_ms: int, most: int, *, duplicate: bool
+    ) -> bytes | None:
+        """The packet; None if the message has expired, or is more than ``most`` or the client takes.
 
         What was sent once does not expire any more: only the client may end it [MQTT-4.3.3-7].
         """
         message = sent.message
-        if message is None or (not duplicate and is_expired(message, now_ms)):
+        if message is None or (not duplicate and message.is_expired(now_ms)):
             return None
         topic = name = spelled(message.address)
         if not topic:
@@ -88,8 +95,7 @@ class Packets:
             duplicate=duplicate,
             packet_id=packet_id,
         )
-        limit = self._client.maximum_packet_size
-        if limit is not None and len(packet) > limit:
+        if len(packet) > min(self._client.maximum_packet_size or most, most):
             if name:
                 self._aliases.pop(topic, None)  # which the client has not heard of
             return None
@@ -110,10 +116,7 @@ class Packets:
 
 
 def _properties(sent: Sent, message: Message, now_ms: int) -> bytes:
-    identifiers = b"".join(
-        encode_property(Property.SUBSCRIPTION_IDENTIFIER, identifier)
-        for identifier in (() if sent.match is None else sent.match.identifiers)
-    )
+    identifiers = b"" if sent.match is None else encode_identifiers(sent.match.identifiers)
     mark = sent.mark
     if mark is None or mark.properties is None:
         return identifiers + properties_of(message, now_ms)

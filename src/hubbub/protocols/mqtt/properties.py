@@ -9,7 +9,7 @@ from hubbub.protocols.mqtt.fields import Reader, binary, string, variable
 from hubbub.protocols.mqtt.reasons import malformed, protocol_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class PacketType(IntEnum):
@@ -134,7 +134,15 @@ _WRITERS: dict[Property, Callable[[Any], bytes]] = {
 
 def read_properties(reader: Reader, packet: PacketType) -> Properties:
     """The properties that a packet, or its will, has next. Raises MqttError."""
-    inside = reader.part(reader.variable())
+    return _read(reader.part(reader.variable()), packet)
+
+
+def decode_properties(encoded: bytes, packet: PacketType) -> Properties:
+    """The same, of properties without their length."""
+    return _read(Reader(encoded), packet)
+
+
+def _read(inside: Reader, packet: PacketType) -> Properties:
     found: Properties = {}
     while inside.left:
         # [2.2.2.2] an identifier that is none, or has no place in this packet, is malformed.
@@ -180,6 +188,13 @@ def _find(encoded: bytes, wanted: Property) -> tuple[int, int]:
         if known is wanted:
             return first, len(encoded) - reader.left
     return len(encoded), len(encoded)
+
+
+def encode_identifiers(identifiers: Iterable[int]) -> bytes:
+    """Subscription Identifiers, of which a PUBLISH may have several (section 3.3.2.3.8)."""
+    return b"".join(
+        encode_property(Property.SUBSCRIPTION_IDENTIFIER, identifier) for identifier in identifiers
+    )
 
 
 def write_properties(properties: Mapping[Property, Any]) -> bytes:

@@ -155,10 +155,10 @@ class SessionState:
         if not broker.may(self.key.principal, "subscribe", subscription.pattern):
             raise DeniedError(f"{self.client_id} may not subscribe {subscription.pattern}")
         is_new = self.filters.get(subscription.text) is None
+        self.filters.add(subscription)  # first: whatever fails then, ``unsubscribe`` undoes
         if subscription.share is not None:
             self._sessions.shares.get(subscription.text).add(self, subscription)
         self._listen(subscription)
-        self.filters.add(subscription)
         self._narrow()
         if self.is_queued:
             self._bind(subscription)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,8 @@ from hubbub.protocols.mqtt.filters import Subscription, subscription_of
 from hubbub.protocols.mqtt.flow import StoredPacket
 from hubbub.protocols.mqtt.landing import Landing, is_there
 from hubbub.protocols.mqtt.matches import Matches
+from hubbub.protocols.mqtt.queue_names import SESSION_PREFIX, SHARE_PREFIX, queue_name
 from hubbub.protocols.mqtt.session_state import NEVER, SessionKey, SessionState
-from hubbub.protocols.mqtt.shares import PREFIX as SHARE_PREFIX
 from hubbub.protocols.mqtt.shares import Shares
 
 if TYPE_CHECKING:
@@ -31,11 +30,9 @@ if TYPE_CHECKING:
 
 TABLE = b"mqtt"
 _LANDING = msgspec.msgpack.Decoder(Landing | None)
-SESSION_PREFIX = "mqtt:"
 
 # How often what cannot be stored (a full disk) is tried again, in seconds.
 _STORE_AGAIN_AFTER = 1.0
-_NAME_BYTES = 255  # of a queue
 
 # A client is sent a message again when it comes back, and not before [MQTT-4.4.0-1].
 _UNTIL_RECONNECT = SharedSettings(ack_deadline=math.inf)
@@ -153,7 +150,8 @@ class Sessions:
     def open_queue(self, key: SessionKey) -> Queue:
         """The queue of a session that outlives its connections. Raises StorageError."""
         limit = self.settings.max_queued_messages
-        return self.broker.queues.open(queue_name(key), _UNTIL_RECONNECT, limit)
+        name = queue_name(SESSION_PREFIX, f"{key.principal}:{key.client_id}")
+        return self.broker.queues.open(name, _UNTIL_RECONNECT, limit)
 
     def subscribed(self, state: SessionState, subscription: Subscription) -> None:
         """Store a subscription. Raises StorageError."""
@@ -330,14 +328,3 @@ def _flow_pairs(state: SessionState) -> Iterator[tuple[bytes, bytes | None]]:
 def _call_each(waiting: list[Callable[[], None]]) -> None:
     for done in waiting:
         contain(done)
-
-
-def queue_name(key: SessionKey) -> str:
-    """The queue of a session, for listings too; a long name is cut, and told apart by its digest."""
-    owner = f"{key.principal}:{key.client_id}" if key.principal else f":{key.client_id}"
-    name = SESSION_PREFIX + owner
-    raw = name.encode()
-    if len(raw) <= _NAME_BYTES and "#" not in name:
-        return name
-    digest = hashlib.sha256(msgspec.msgpack.encode(key)).hexdigest()
-    return f"{raw[: _NAME_BYTES - 66].decode(errors='ignore')}#{digest}"

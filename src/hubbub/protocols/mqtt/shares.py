@@ -7,11 +7,11 @@ client leaves unacknowledged comes to another, and none is lost while all are aw
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubbub.protocols.mqtt.consumer import QueueConsumer
 from hubbub.protocols.mqtt.deliveries import Deliveries
+from hubbub.protocols.mqtt.queue_names import SHARE_PREFIX, queue_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from hubbub.broker.shared import SharedSettings
     from hubbub.protocols.mqtt.filters import Subscription
     from hubbub.protocols.mqtt.session_state import SessionState
-
-PREFIX = "mqtt-share:"
-_NAME_BYTES = 255  # of a queue
 
 
 class _Present(NamedTuple):
@@ -115,7 +112,7 @@ class ShareGroup:
             queue, self.queue = self.queue, None
             self._broker.queues.delete(queue)
         else:
-            name = queue_name(self._text)
+            name = queue_name(SHARE_PREFIX, self._text.removeprefix(b"$share/").decode())
             queue = self._broker.queues.open(name, self._settings, self._limit)
             queue.bind(wanted[0].pattern)
             self.queue = queue
@@ -148,12 +145,3 @@ class Shares:
         group.remove(state)
         if not len(group):
             del self._groups[text]
-
-
-def queue_name(text: bytes) -> str:
-    """The queue of a shared subscription; a long name is cut, and told apart by its digest."""
-    name = PREFIX + text.removeprefix(b"$share/").decode()
-    if len(name.encode()) <= _NAME_BYTES:
-        return name
-    digest = hashlib.sha256(text).hexdigest()
-    return f"{name.encode()[: _NAME_BYTES - 66].decode(errors='ignore')}#{digest}"
