@@ -14,7 +14,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint --max-line-length 100 src
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
+	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not long"  # else a crash would hang
 
 soak: $(VENV)/.dev  # minutes, not seconds: crash rounds and large simulations
 	$(BIN)/pytest -m long

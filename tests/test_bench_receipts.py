@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -210,6 +211,16 @@ def test_a_broker_that_never_reads_receipts_ends_the_run():
 def test_a_load_that_could_not_tell_messages_apart_is_refused(settings, reason):
     with pytest.raises(ValueError, match=reason):
         load_of(**settings)
+
+
+def test_a_load_that_is_refused_closes_no_descriptor_of_others():
+    """Least of all 0, which is what the descriptor of a load that has none yet would be."""
+    kept = os.fstat(0)
+
+    with pytest.raises(ValueError, match="begins with two bytes"):
+        load_of(receipt=b"\x40")
+
+    assert os.path.samestat(os.fstat(0), kept)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ async def serving(make_listener):
     acceptor = Acceptor(loop, listening, listener, Turn(loop, timers), connections, 100)
     try:
         yield listener, port
-    finally:  # also where a test fails: a loop that is closed over open sockets may abort
+    finally:  # also where a test fails: no descriptor of its own outlives it
         acceptor.close()
         open_now = tuple(connections)
         for connection in open_now:

@@ -41,18 +41,20 @@ cdef extern from *:
 
     typedef struct {
         int epoll, count;
+        int opened;  /* not until then: in what is all zeros, `epoll` names standard input */
         struct epoll_event events[READY_AT_ONCE];
     } readiness;
 
     static inline int readiness_open(readiness *ready) {
         ready->count = 0;
         ready->epoll = epoll_create1(EPOLL_CLOEXEC);
+        ready->opened = ready->epoll >= 0;
         prctl(PR_SET_TIMERSLACK, 1);  /* a paced load is due to the microsecond, not to the 50th */
         return ready->epoll;
     }
 
     static inline void readiness_close(readiness *ready) {
-        if (ready->epoll >= 0) close(ready->epoll);
+        if (ready->opened) close(ready->epoll);
     }
 
     static inline int readiness_set(readiness *ready, int operation, int fd, int id, int wanted) {
