@@ -8,7 +8,8 @@ from libc.string cimport memcmp, memcpy
 from hubbub.broker.dispatch cimport Dispatcher, Outcome
 from hubbub.broker.routes cimport NameCache, Route
 from hubbub.broker.run cimport Origin, View
-from hubbub.broker.work_queue cimport Item, WorkQueue
+from hubbub.broker.work_item cimport Item, new_item
+from hubbub.broker.work_queue cimport WorkQueue
 from hubbub.protocols.amqp.wire cimport get_long, get_longlong, get_short
 
 from hubbub.model.errors import HubbubError, InvalidAddressError
@@ -196,13 +197,8 @@ cdef class ContentReader:
         memcpy(PyBytes_AS_STRING(mark), PyBytes_AS_STRING(self._routing), routing_size)
         memcpy(PyBytes_AS_STRING(mark) + routing_size, PyBytes_AS_STRING(properties),
                PyBytes_GET_SIZE(properties))
-        item = Item.__new__(Item)
-        item.value = body
-        item.mark = mark
-        item.timestamp_ms = self.publisher.dispatcher.wall_ms()
-        item.ttl_ms = basic.expiration_ms
-        item.priority = basic.priority
-        item.persistent = basic.is_persistent
+        item = new_item(body, mark, self.publisher.dispatcher.wall_ms(), basic.expiration_ms,
+                        basic.priority, basic.is_persistent)
         if self.in_transaction:
             self.publish_later(item, queues, self._mandatory)
             return 0
@@ -227,7 +223,7 @@ cdef class ContentReader:
                 taken = self.put_elsewhere(queue, item, self._routing)
             else:
                 taken = work.put(item)
-                if taken and item.persistent and self.confirming and work.is_durable:
+                if taken and item.persistent and self.confirming and work.settings.durable:
                     if self._stored is None:
                         self._stored = []
                     if work not in self._stored:

@@ -2,7 +2,7 @@ from libc.stdint cimport uint64_t
 
 from hubbub.broker.outbox cimport Outbox
 from hubbub.broker.work_queue cimport Entry, Taker
-from hubbub.protocols.amqp.unacknowledged cimport Creditor, Unacknowledged
+from hubbub.protocols.amqp.unacknowledged cimport PrefetchWindow, Unacknowledged
 
 
 cdef class ChannelLimits:
@@ -17,19 +17,12 @@ cdef class ChannelLimits:
     cdef readonly bint is_starved       # a consumer wanted more than the socket takes now
 
 
-cdef class ConsumerCredit(Creditor):
-    """The prefetch limit of one consumer."""
-
-    cdef public Py_ssize_t prefetch     # 0: no limit
-
-
 cdef class AmqpTaker(Taker):
     cdef readonly ChannelLimits channel
-    cdef readonly ConsumerCredit limit
+    cdef readonly PrefetchWindow limit
     cdef readonly bytes tag
     cdef readonly bint no_ack
     cdef readonly object decorate
-    cdef public object subscriber
 
 
 cdef int write_delivery(Outbox outbox, int channel, Py_ssize_t frame_max, bytes tag,

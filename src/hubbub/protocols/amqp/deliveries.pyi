@@ -3,7 +3,7 @@ from collections.abc import Callable
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
 from hubbub.broker.work_queue import Entry, Taker
-from hubbub.protocols.amqp.unacknowledged import Creditor, Unacknowledged
+from hubbub.protocols.amqp.unacknowledged import PrefetchWindow, Unacknowledged
 
 SOCKET_AHEAD_BYTES: int
 
@@ -22,12 +22,6 @@ class ChannelLimits:
     is_starved: bool
     def __init__(self, number: int, outbox: Outbox, frame_max: int) -> None: ...
 
-class ConsumerCredit(Creditor):
-    """The prefetch limit of one consumer; 0: none."""
-
-    prefetch: int
-    def __init__(self, prefetch: int) -> None: ...
-
 class AmqpTaker(Taker):
     """A consumer: what a queue hands out, as basic.deliver (AMQP 0-9-1 section 1.8.3.13).
 
@@ -35,7 +29,7 @@ class AmqpTaker(Taker):
     """
 
     channel: ChannelLimits
-    limit: ConsumerCredit
+    limit: PrefetchWindow
     tag: bytes
     no_ack: bool
     subscriber: Subscriber

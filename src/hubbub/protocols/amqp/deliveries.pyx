@@ -5,7 +5,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from hubbub.broker.work_queue cimport Item, WorkQueue
+from hubbub.broker.work_item cimport Item
+from hubbub.broker.work_queue cimport WorkQueue
 from hubbub.protocols.amqp.wire cimport (
     FRAME_BODY, FRAME_BYTES, FRAME_END, FRAME_HEAD_BYTES, FRAME_HEADER, FRAME_METHOD,
     put_frame_head, put_long, put_longlong, put_short)
@@ -34,18 +35,12 @@ cdef class ChannelLimits:
         self.is_flowing = True
 
 
-cdef class ConsumerCredit(Creditor):
-
-    def __init__(self, Py_ssize_t prefetch):
-        self.prefetch = prefetch
-
-
 cdef class AmqpTaker(Taker):
 
     def __init__(self, ChannelLimits channel not None, bytes tag not None, Py_ssize_t prefetch, *,
                  bint no_ack, subscriber, decorate=None):
         self.channel = channel
-        self.limit = ConsumerCredit(prefetch)
+        self.limit = PrefetchWindow(prefetch)
         self.tag = tag
         self.no_ack = no_ack
         self.subscriber = subscriber

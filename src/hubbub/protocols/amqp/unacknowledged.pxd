@@ -9,13 +9,11 @@ from hubbub.broker.work_queue cimport Entry
 cdef struct Slot:
     uint64_t tag
     PyObject* entry     # NULL: settled
-    PyObject* consumer  # a Creditor; NULL: it was fetched by basic.get, or its consumer is cancelled
+    PyObject* consumer  # a PrefetchWindow; NULL: it was fetched by basic.get, or its consumer is cancelled
 
 
-cdef class Creditor:
-    """Who has a prefetch limit; ``outstanding`` counts what it has not acknowledged."""
-
-    cdef object __weakref__
+cdef class PrefetchWindow:
+    cdef public Py_ssize_t prefetch
     cdef readonly Py_ssize_t outstanding
 
 
@@ -28,7 +26,7 @@ cdef class Unacknowledged:
     cdef readonly uint64_t last_tag
 
     cdef uint64_t next_tag(self) noexcept
-    cdef uint64_t add(self, Entry entry, Creditor consumer) except? 0
+    cdef uint64_t add(self, Entry entry, PrefetchWindow consumer) except? 0
     cdef Py_ssize_t _find(self, uint64_t tag) noexcept
     cdef int _take(self, Slot* slot, list taken) except -1
     cdef list take_until(self, uint64_t tag)

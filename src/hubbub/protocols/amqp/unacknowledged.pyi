@@ -1,8 +1,10 @@
 from hubbub.broker.work_queue import Entry
 
-class Creditor:
-    """Who has a prefetch limit; ``outstanding`` counts what it has not acknowledged."""
+class PrefetchWindow:
+    """How much one consumer may have unacknowledged (basic.qos), and has; a limit of 0 is none."""
 
+    prefetch: int
+    def __init__(self, prefetch: int) -> None: ...
     @property
     def outstanding(self) -> int: ...
 
@@ -16,7 +18,7 @@ class Unacknowledged:
     @property
     def last_tag(self) -> int:
         """Of the latest delivery, 0 before the first."""
-    def push(self, entry: Entry, consumer: Creditor | None = None) -> int:
+    def push(self, entry: Entry, consumer: PrefetchWindow | None = None) -> int:
         """Note a delivery; its tag."""
     def acknowledge(self, tag: int, *, multiple: bool = False) -> bool:
         """Settle a delivery, or all up to it (0: all there are); False for an unknown tag."""
@@ -26,5 +28,5 @@ class Unacknowledged:
         """Everything, in the order of the tags."""
     def is_known(self, tag: int, *, multiple: bool = False) -> bool:
         """Whether a tag can be acknowledged."""
-    def forget_consumer(self, consumer: Creditor) -> None:
+    def forget_consumer(self, consumer: PrefetchWindow) -> None:
         """The consumer is cancelled; what it was sent stays the channel's."""

@@ -11,8 +11,10 @@ cdef enum:
     LEAST_ROOM = 16
 
 
-cdef class Creditor:
-    pass
+cdef class PrefetchWindow:
+
+    def __init__(self, Py_ssize_t prefetch):
+        self.prefetch = prefetch
 
 
 cdef class Unacknowledged:
@@ -27,7 +29,7 @@ cdef class Unacknowledged:
     def __len__(self):
         return self.count
 
-    def push(self, Entry entry not None, Creditor consumer=None):
+    def push(self, Entry entry not None, PrefetchWindow consumer=None):
         return self.add(entry, consumer)
 
     def acknowledge(self, uint64_t tag, *, bint multiple=False):
@@ -47,7 +49,7 @@ cdef class Unacknowledged:
         at = self._find(tag)
         return at >= 0
 
-    def forget_consumer(self, Creditor consumer not None):
+    def forget_consumer(self, PrefetchWindow consumer not None):
         cdef Py_ssize_t at
         for at in range(self._head, self._end):
             if self._slots[at].consumer == <PyObject*>consumer:
@@ -60,7 +62,7 @@ cdef class Unacknowledged:
         self.last_tag += 1
         return self.last_tag
 
-    cdef uint64_t add(self, Entry entry, Creditor consumer) except? 0:
+    cdef uint64_t add(self, Entry entry, PrefetchWindow consumer) except? 0:
         """As ``push``."""
         cdef Slot* slots
         cdef Slot* slot
@@ -179,6 +181,6 @@ cdef int release(Slot* slot) except -1:
     Py_DECREF(entry)
     if slot.consumer != NULL:
         consumer, slot.consumer = <object>slot.consumer, NULL
-        (<Creditor>consumer).outstanding -= 1
+        (<PrefetchWindow>consumer).outstanding -= 1
         Py_DECREF(consumer)
     return 0
