@@ -98,12 +98,30 @@ class AmqpConnection(AmqpReader):
         self.work_queues.flush()
         self._listener.connections.discard(self)
 
+    def has_capability(self, name: str) -> bool:
+        """Whether the client says that it understands this."""
+        return self._capabilities.get(name) is True
+
+    def refill_soon(self) -> None:
+        """The socket has taken most of what waited: consumers may have more, in the next turn."""
+        self._listener.timers.after(0, self._refill)
+
+    def _refill(self) -> None:
+        if self.closed:
+            return
+        for channel in self.channels.values():
+            assert isinstance(channel, Channel)  # noqa: S101 - there are no others
+            if channel.limits.is_starved:
+                channel.limits.is_starved = False
+                channel.wake()
+        self.work_queues.flush()
+
     def memory_is_short(self, is_short: bool) -> None:
         """Read no more from those who publish until there is room (RabbitMQ: connection.blocked)."""
         if self.blocked == is_short:
             return
         self.blocked = is_short
-        if self._capabilities.get("connection.blocked") and not self._expected:
+        if self.has_capability("connection.blocked") and not self._expected:
             name = "connection.blocked" if is_short else "connection.unblocked"
             self.write(codec.encode(0, name, **({"reason": "low on memory"} if is_short else {})))
         self.outbox.wake()
@@ -222,7 +240,7 @@ class AmqpConnection(AmqpReader):
             f"Login was refused using authentication mechanism {mechanism}. For details see the "
             "broker logfile."
         )
-        if self._capabilities.get("authentication_failure_close"):
+        if self.has_capability("authentication_failure_close"):
             raise ConnectionFailure(ACCESS_REFUSED, text)
         self.closed = True
         self.outbox.close()  # as RabbitMQ without that capability

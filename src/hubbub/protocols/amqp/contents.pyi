@@ -26,6 +26,8 @@ class ContentReader:
     published: int
     max_message_size: int
     def __init__(self, number: int, publisher: AmqpPublisher, max_message_size: int) -> None: ...
+    def refuse_immediate(self) -> None:
+        """The bit that RabbitMQ does not implement. Raises ConnectionFailure."""
     def find_exchange(self, name: bytes) -> tuple[Any, Any]:
         """The exchange, and the cache of the addresses it publishes to. Raises ChannelError."""
     def route(self, exchange: Any, key: bytes, properties: bytes) -> tuple[Any, ...]:

@@ -14,7 +14,8 @@ cdef class ChannelLimits:
     cdef public Py_ssize_t frame_max
     cdef public Py_ssize_t prefetch     # unacknowledged deliveries in all, 0: no limit
     cdef public bint is_flowing         # channel.flow
-    cdef readonly bint is_starved       # a consumer wanted more than the socket takes now
+    cdef public bint is_starved         # a consumer wanted more than the socket takes now
+    cdef readonly object on_low
 
 
 cdef class AmqpTaker(Taker):

@@ -20,7 +20,10 @@ class ChannelLimits:
     prefetch: int
     is_flowing: bool
     is_starved: bool
-    def __init__(self, number: int, outbox: Outbox, frame_max: int) -> None: ...
+    def __init__(
+        self, number: int, outbox: Outbox, frame_max: int, on_low: Callable[[], None]
+    ) -> None:
+        """``on_low`` is called once the socket of a starved channel has taken enough."""
 
 class AmqpTaker(Taker):
     """A consumer: what a queue hands out, as basic.deliver (AMQP 0-9-1 section 1.8.3.13).

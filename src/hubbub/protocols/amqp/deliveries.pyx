@@ -27,7 +27,8 @@ cdef Py_ssize_t AHEAD = SOCKET_AHEAD_BYTES
 
 cdef class ChannelLimits:
 
-    def __init__(self, int number, Outbox outbox not None, Py_ssize_t frame_max):
+    def __init__(self, int number, Outbox outbox not None, Py_ssize_t frame_max, on_low):
+        self.on_low = on_low
         self.number = number
         self.outbox = outbox
         self.frame_max = frame_max
@@ -50,7 +51,9 @@ cdef class AmqpTaker(Taker):
         cdef ChannelLimits channel = self.channel
         cdef Py_ssize_t left = NO_LIMIT
         if channel.outbox.size > AHEAD:
-            channel.is_starved = True
+            if not channel.is_starved:
+                channel.is_starved = True
+                channel.outbox.when_below(AHEAD // 2, channel.on_low)
             return 0
         if not channel.is_flowing or channel.outbox.closing or channel.outbox.aborted:
             return 0

@@ -20,6 +20,8 @@ class Unacknowledged:
         """Of the latest delivery, 0 before the first."""
     def push(self, entry: Entry, consumer: PrefetchWindow | None = None) -> int:
         """Note a delivery; its tag."""
+    def skip(self) -> int:
+        """The tag of a delivery that needs no acknowledgement."""
     def acknowledge(self, tag: int, *, multiple: bool = False) -> bool:
         """Settle a delivery, or all up to it (0: all there are); False for an unknown tag."""
     def take(self, tag: int, *, multiple: bool = False) -> list[Entry]:

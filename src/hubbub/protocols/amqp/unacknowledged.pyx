@@ -32,6 +32,9 @@ cdef class Unacknowledged:
     def push(self, Entry entry not None, PrefetchWindow consumer=None):
         return self.add(entry, consumer)
 
+    def skip(self):
+        return self.next_tag()
+
     def acknowledge(self, uint64_t tag, *, bint multiple=False):
         return bool(self.settle(tag, multiple))
 
