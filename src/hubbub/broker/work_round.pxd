@@ -17,6 +17,8 @@ cdef class Round:
     cdef readonly Held held
     cdef readonly object timers
     cdef int64_t now_ms         # Unix time, as of this flush
+    cdef list targets           # who gets what is put while a dead letter is handed over
+    cdef list buried            # (queue, offset, size, targets) of dead letters under way
     cdef bint news              # something was put since the queues were last asked
     cdef list _noted
     cdef list _failed           # those whose failures the next flush clears

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 from hubbub.broker.timers import Timers
 from hubbub.broker.work_item import Held
+from hubbub.broker.work_queue import WorkQueue
 
 class Noting:
     """Something that notes, to write and hand out when it is asked to."""
@@ -21,5 +22,7 @@ class Round:
         """The messages that are in memory."""
     @property
     def timers(self) -> Timers: ...
+    def take_buried(self) -> list[tuple[WorkQueue, int, int, list[WorkQueue]]]:
+        """Stored dead letters since the last call: (queue, offset, size, where they were put)."""
     def flush(self) -> int:
         """Store what was noted, then deliver; what this brings up is carried out as well."""

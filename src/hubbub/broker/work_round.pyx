@@ -38,8 +38,13 @@ cdef class Round:
         self.held = Held()
         self.timers = timers
         self.on_flushed = on_flushed
+        self.buried = []
         self._noted = []
         self._failed = []
+
+    def take_buried(self):
+        buried, self.buried = self.buried, []
+        return buried
 
     def _due(self):
         self._timer = None
