@@ -22,9 +22,9 @@ def watch(buried: Iterable[tuple[WorkQueue, int, int, list[WorkQueue]]]) -> None
     groups: dict[frozenset[WorkQueue], list[Letter]] = {}
     for queue, offset, size, targets in buried:
         groups.setdefault(frozenset(targets), []).append((queue, offset, size))
-    for targets, letters in groups.items():
-        burial = _Burial(len(targets), letters)
-        for target in targets:
+    for together, letters in groups.items():
+        burial = _Burial(len(together), letters)
+        for target in together:
             target.when_durable(partial(burial.one, target))
 
 

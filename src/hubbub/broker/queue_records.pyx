@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """How a work queue's log says what was put and what is settled.
 
-The first byte of a record's key is its kind. A message has its place in the key, its mark in a header
-and its value where a value is. What was settled is ranges of offsets, and attempts are offsets with
-how often each was given back; both are numbers that follow the kind.
+The first byte of a record's key is its kind. A message has its place in the key, its mark in a
+header and its value where a value is. What was settled is ranges of offsets, and attempts are
+offsets with how often each was given back; both are numbers that follow the kind.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

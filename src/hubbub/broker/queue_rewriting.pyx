@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Messages at the front of a log stored anew at its end, so that what is between can be given back."""
+"""Messages at the front of a log, stored anew at its end: what lay between can be given back."""
 
 from libc.stdlib cimport free, realloc
 
@@ -15,7 +15,7 @@ cdef enum:
 
 
 cdef class Rewriting:
-    """One batch of messages at offsets before ``limit``; each is settled where it was by the same."""
+    """One batch of messages at offsets before ``limit``; it settles them where they were."""
 
     def __init__(self, QueueLog log not None, int64_t limit, int64_t now_ms):
         self._log = log

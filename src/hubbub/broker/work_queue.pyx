@@ -472,7 +472,7 @@ cdef class WorkQueue(Noting):
                 logger.exception("a dead letter of queue %s is lost", self.name)
             self.round.targets = before
         if targets and entry.offset >= 0 and self.log is not None and entry._state == LEASED:
-            # Power loss could take it back where it is now: here it is settled when that is durable.
+            # Power loss could take it back there: here it is settled when it is durable there.
             self.round.buried.append((self, entry.offset, entry._size, targets))
             self._end_lease(entry)
             if entry._item is not None:

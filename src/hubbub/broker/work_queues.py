@@ -10,6 +10,7 @@ import msgspec
 from hubbub.broker import queue_burials
 from hubbub.broker.names import WORK_QUEUE_PREFIX
 from hubbub.broker.queue_log import QueueLog
+from hubbub.broker.work_memory import WorkMemory
 from hubbub.broker.work_queue import WorkQueue
 from hubbub.broker.work_round import Round
 from hubbub.broker.work_settings import WorkQueueSettings
@@ -47,34 +48,23 @@ class WorkQueueEntry(msgspec.Struct, frozen=True, array_like=True):
 class WorkQueues:
     """Queues by name; durable ones are there again after a restart.
 
-    ``on_pressure`` is called with true when messages in memory come to more than ``high_water_bytes``,
-    and with false when they are below ``low_water_bytes`` again. What is stored leaves memory before.
+    ``memory.on_pressure`` is called with true when their messages take too much of the memory, and
+    with false when that is over.
     """
 
-    # Publishers are held back from here on, as RabbitMQ does by default when 60 % of the memory is
-    # used: on a machine of 2 GiB this is about as much.
-    high_water_bytes = 1024 * 1024 * 1024
-    # Far enough below that one consumer's next message does not open the gates again.
-    low_water_bytes = 896 * 1024 * 1024
-    # Of what is stored, queues together hold less before anybody is held back.
-    page_bytes = 512 * 1024 * 1024
-    # And each of them as little as this then: some reads ahead of its takers.
-    page_each_bytes = 512 * 1024
     # A log is stored anew at its end when it is larger than this and a quarter of it at most is needed.
     rewrite_bytes = 64 * 1024 * 1024
 
     def __init__(self, state: StateLog, topics: Catalogue, log: Log, timers: Timers) -> None:
         self.round = Round(timers, self._flushed)
-        self.on_pressure: Callable[[bool], None] | None = None
-        self.under_pressure = False
         self._state = state
         self._topics = topics
         self._log = log
         self._timers = timers
         self._queues: dict[str, WorkQueue] = {}
         self._durable: dict[WorkQueue, tuple[bytes, Topic]] = {}  # with their keys
+        self.memory = WorkMemory(self.round, self._durable)
         self._rewritten: set[WorkQueue] = set()
-        self._page_at = self.page_bytes
         self._next_number = 1
         self._load()
 
@@ -197,30 +187,9 @@ class WorkQueues:
             if queue.log is not None:
                 queue.when_durable(lambda _: None if queue.log is None else queue.log.trim())
 
-    # After each flush.
-
     def _flushed(self) -> None:
         queue_burials.watch(self.round.take_buried())
-        held = self.round.held.bytes
-        if held > self._page_at:
-            self._page_out()
-        elif held < self.page_bytes:
-            self._page_at = self.page_bytes
-        if held > self.high_water_bytes and not self.under_pressure:
-            self._press(on=True)
-        elif held < self.low_water_bytes and self.under_pressure:
-            self._press(on=False)
-
-    def _page_out(self) -> None:
-        """Let what is stored leave memory; again when there is noticeably more than now."""
-        for queue in self._durable:
-            queue.page_out(self.page_each_bytes)
-        self._page_at = max(self.page_bytes, self.round.held.bytes * 9 // 8)
-
-    def _press(self, *, on: bool) -> None:
-        self.under_pressure = on
-        if self.on_pressure is not None:
-            contain(self.on_pressure, on)
+        self.memory.look()
 
 
 def _topic_name(number: int) -> Address:

@@ -24,7 +24,9 @@ cdef class Round:
     cdef list _failed           # those whose failures the next flush clears
     cdef object _timer
     cdef bint _flushing
-    cdef object on_flushed
+    cdef object _on_flushed
+    cdef int64_t _low           # bytes in memory of which nothing needs to be said
+    cdef int64_t _high
 
     cpdef int flush(self) except -1
     cdef int _later(self) except -1
