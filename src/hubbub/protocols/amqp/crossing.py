@@ -18,7 +18,7 @@ from hubbub.model.errors import HubbubError, InvalidAddressError
 from hubbub.model.pattern import Exact
 from hubbub.protocols.amqp.inward import Inward
 from hubbub.protocols.amqp.mapping import mark_of
-from hubbub.protocols.amqp.names import COMMON_EXCHANGE, key_of, pattern_of
+from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
 
 if TYPE_CHECKING:
     from hubbub.broker.broker import Broker

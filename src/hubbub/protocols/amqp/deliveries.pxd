@@ -17,6 +17,8 @@ cdef class ChannelLimits:
     cdef public bint is_starved         # a consumer wanted more than the socket takes now
     cdef readonly object on_low
 
+    cpdef bint is_behind(self) except -1
+
 
 cdef class AmqpTaker(Taker):
     cdef readonly ChannelLimits channel

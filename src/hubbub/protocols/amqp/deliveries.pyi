@@ -24,6 +24,8 @@ class ChannelLimits:
         self, number: int, outbox: Outbox, frame_max: int, on_low: Callable[[], None]
     ) -> None:
         """``on_low`` is called once the socket of a starved channel has taken enough."""
+    def is_behind(self) -> bool:
+        """Whether the socket has to take more before anything else is delivered."""
 
 class AmqpTaker(Taker):
     """A consumer: what a queue hands out, as basic.deliver (AMQP 0-9-1 section 1.8.3.13).

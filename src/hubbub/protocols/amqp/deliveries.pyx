@@ -35,6 +35,14 @@ cdef class ChannelLimits:
         self.unacknowledged = Unacknowledged()
         self.is_flowing = True
 
+    cpdef bint is_behind(self) except -1:
+        if self.outbox.size <= AHEAD:
+            return False
+        if not self.is_starved:
+            self.is_starved = True
+            self.outbox.when_below(AHEAD // 2, self.on_low)
+        return True
+
 
 cdef class AmqpTaker(Taker):
 
@@ -50,10 +58,7 @@ cdef class AmqpTaker(Taker):
     cdef Py_ssize_t credit(self) except -1:
         cdef ChannelLimits channel = self.channel
         cdef Py_ssize_t left = NO_LIMIT
-        if channel.outbox.size > AHEAD:
-            if not channel.is_starved:
-                channel.is_starved = True
-                channel.outbox.when_below(AHEAD // 2, channel.on_low)
+        if channel.is_behind():
             return 0
         if not channel.is_flowing or channel.outbox.closing or channel.outbox.aborted:
             return 0

@@ -11,7 +11,7 @@ from hubbub.protocols.amqp.connection import PROTOCOL, AmqpConnection
 from hubbub.protocols.amqp.contents import AmqpPublisher
 from hubbub.protocols.amqp.crossing import Crossing
 from hubbub.protocols.amqp.inward import AmqpOrigin
-from hubbub.protocols.amqp.names import ExchangeNames
+from hubbub.protocols.amqp.addresses import ExchangeNames
 from hubbub.protocols.amqp.settings import parse_settings
 from hubbub.protocols.amqp.vhost import VirtualHost
 

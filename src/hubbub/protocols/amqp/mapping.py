@@ -9,7 +9,7 @@ from hubbub.model.address import from_opaque
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message
 from hubbub.protocols.amqp.errors import SyntaxFailure
-from hubbub.protocols.amqp.names import COMMON_EXCHANGE, key_of
+from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of
 from hubbub.protocols.amqp.properties import Properties, decode_properties, encode_properties
 from hubbub.protocols.amqp.tables import Field, Table, short_string
 

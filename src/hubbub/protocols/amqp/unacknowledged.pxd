@@ -3,8 +3,6 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
-from hubbub.broker.work_queue cimport Entry
-
 
 cdef struct Slot:
     uint64_t tag
@@ -26,7 +24,7 @@ cdef class Unacknowledged:
     cdef readonly uint64_t last_tag
 
     cdef uint64_t next_tag(self) noexcept
-    cdef uint64_t add(self, Entry entry, PrefetchWindow consumer) except? 0
+    cdef uint64_t add(self, object entry, PrefetchWindow consumer) except? 0
     cdef Py_ssize_t _find(self, uint64_t tag) noexcept
     cdef int _take(self, Slot* slot, list taken) except -1
     cdef list take_until(self, uint64_t tag)

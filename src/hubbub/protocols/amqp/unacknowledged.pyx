@@ -29,7 +29,7 @@ cdef class Unacknowledged:
     def __len__(self):
         return self.count
 
-    def push(self, Entry entry not None, PrefetchWindow consumer=None):
+    def push(self, entry not None, PrefetchWindow consumer=None):
         return self.add(entry, consumer)
 
     def skip(self):
@@ -65,7 +65,7 @@ cdef class Unacknowledged:
         self.last_tag += 1
         return self.last_tag
 
-    cdef uint64_t add(self, Entry entry, PrefetchWindow consumer) except? 0:
+    cdef uint64_t add(self, object entry, PrefetchWindow consumer) except? 0:
         """As ``push``."""
         cdef Slot* slots
         cdef Slot* slot
@@ -123,10 +123,13 @@ cdef class Unacknowledged:
         for first in range(first, at + 1):
             slot = &self._slots[first]
             if slot.entry != NULL:
-                entry = <Entry>slot.entry
+                entry = <object>slot.entry
                 self.count -= 1
                 release(slot)
-                (<Entry>entry).queue.settle(<Entry>entry)
+                if isinstance(entry, Entry):
+                    (<Entry>entry).queue.settle(<Entry>entry)
+                else:
+                    entry.queue.settle(entry)
         self._skip()
         return 1
 
