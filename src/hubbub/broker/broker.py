@@ -22,6 +22,7 @@ from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog
 from hubbub.broker.subscriptions import Subscriptions
 from hubbub.broker.topics import Catalogue
+from hubbub.broker.work_queues import WorkQueues
 from hubbub.log.batch import stamp
 from hubbub.model.errors import DeniedError, HubbubError
 
@@ -82,6 +83,7 @@ class Broker:
             self._publish_dead_letter,
             lambda principal, address: self.access.may(principal, "receive", address),
         )
+        self.work_queues = WorkQueues(timers)
         committed = self._internal(names.CONSUMER_OFFSETS)
         self.offsets = CommittedOffsets(
             [partition.log for partition in committed.partitions], timers

@@ -1,0 +1,66 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from hubbub.broker.takers cimport Creditor, Takers
+from hubbub.broker.waiting_line cimport Place, WaitingLine
+from hubbub.broker.work_item cimport Item
+from hubbub.broker.work_round cimport Noting, Round
+
+
+cdef class Entry:
+    cdef readonly WorkQueue queue
+    cdef readonly int64_t offset
+    cdef readonly int64_t order
+    cdef readonly int64_t expires_ms
+    cdef readonly int deliveries
+    cdef Item _item
+    cdef int _level
+    cdef int _state
+
+    cpdef Item item(self)
+
+
+cdef class Taker(Creditor):
+    cdef public object subscriber
+
+    cdef int deliver(self, Entry entry) except -1
+
+
+cdef class WorkQueue(Noting):
+    cdef readonly str name
+    cdef readonly object settings
+    cdef readonly bytes attributes
+    cdef readonly Py_ssize_t unsettled
+    cdef readonly bint deleted
+    cdef public object on_dead
+    cdef public object on_consumers_gone
+    cdef int64_t _ttl_ms        # -1: none
+    cdef int64_t _most          # messages that may wait
+    cdef int64_t _most_bytes
+    cdef bint _limited
+    cdef bint _refuses
+    cdef int _delivery_limit    # -1: none
+    cdef int64_t _next_order
+    cdef WaitingLine _waiting
+    cdef Takers _takers
+    cdef Place* _fresh          # put since the last flush
+    cdef Py_ssize_t _fresh_count
+    cdef Py_ssize_t _fresh_room
+    cdef int64_t _fresh_bytes
+    cdef object _timer          # for what waits first and will expire
+
+    cpdef int put(self, Item item) except -1
+    cpdef int settle(self, Entry entry) except -1
+    cpdef int give_back(self, Entry entry, bint counts) except -1
+    cpdef int reject(self, Entry entry) except -1
+    cpdef int wake(self) except -1
+    cpdef Entry get(self)
+    cdef bint _is_full(self, Item item) noexcept
+    cdef int _level_of(self, Item item) noexcept
+    cdef int _add_fresh(self, Item item) except -1
+    cdef Entry _entry(self, Place* place, int level)
+    cdef int _bury(self, Entry entry, str reason) except -1
+    cdef int _bury_head(self, str reason) except -1
+    cdef int _expire(self) except -1
+    cdef int _arm(self) except -1
+    cdef int _forget(self, Place* place) except -1
