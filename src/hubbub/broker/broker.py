@@ -83,7 +83,9 @@ class Broker:
             self._publish_dead_letter,
             lambda principal, address: self.access.may(principal, "receive", address),
         )
-        self.work_queues = WorkQueues(timers)
+        self.work_queues = WorkQueues(
+            StateLog(state, timers, b"work-queues"), self.topics, log, timers
+        )
         committed = self._internal(names.CONSUMER_OFFSETS)
         self.offsets = CommittedOffsets(
             [partition.log for partition in committed.partitions], timers
@@ -167,6 +169,7 @@ class Broker:
         """Write down where every subscription and queue stands. Raises StorageError."""
         self.subscriptions.store()
         self.queues.store()
+        self.work_queues.flush()
 
     def close(self) -> None:
         """Write down where everyone stands and let go of the log."""
@@ -223,6 +226,7 @@ class Broker:
 
     def _clean(self) -> None:
         self.queues.trim()
+        self.work_queues.trim()
         self._clean_next([part.log for topic in self.topics for part in topic.partitions])
 
     def _clean_next(self, logs: list[PartitionLog]) -> None:

@@ -5,7 +5,7 @@
 cdef class Creditor:
 
     cdef Py_ssize_t credit(self) except -1:
-        """How many more it takes right now."""
+        """How many more it takes right now; never negative."""
         return 0
 
 

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.queue_log import QueueLog
 from hubbub.broker.takers import Creditor
 from hubbub.broker.work_item import Item
 from hubbub.broker.work_round import Noting, Round
@@ -24,7 +25,8 @@ class Entry:
         """Unix time; -1: never."""
     @property
     def deliveries(self) -> int: ...
-    def item(self) -> Item: ...
+    def item(self) -> Item:
+        """The message, read again where it is not in memory. Raises StorageError."""
 
 class Taker(Creditor):
     """Somebody who takes from queues; native code overrides ``credit`` and ``deliver``."""
@@ -49,9 +51,21 @@ class WorkQueue(Noting):
     on_consumers_gone: Callable[[], None] | None
     """The last taker has left."""
 
+    held_most: int
+    """Bytes of stored messages that it keeps in memory while they wait, and as many on lease."""
+
     def __init__(
-        self, name: str, settings: WorkQueueSettings, work_round: Round, attributes: bytes = b""
+        self,
+        name: str,
+        settings: WorkQueueSettings,
+        work_round: Round,
+        attributes: bytes = b"",
+        log: QueueLog | None = None,
+        on_grown: Callable[[WorkQueue], None] | None = None,
     ) -> None: ...
+    @property
+    def log(self) -> QueueLog | None:
+        """Where it keeps what is persistent, if it is durable."""
     @property
     def name(self) -> str: ...
     @property
@@ -94,6 +108,18 @@ class WorkQueue(Noting):
     def purge(self) -> int:
         """Forget what waits; how many that were."""
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
-        """Call ``done`` once all that was put and settled survives power loss, or with the failure."""
+        """Call ``done`` once all that was put and settled survives power loss, or with the failure.
+
+        What is not stored at all is as safe as it will be.
+        """
+    def page_out(self, most: int) -> None:
+        """Let go of stored messages that wait until so many bytes of them are in memory."""
+    def rewrite(self, limit: int) -> bool:
+        """Store some messages from before ``limit`` anew; whether there were any left to be.
+
+        Raises: StorageError.
+        """
+    def settle_stored(self, offset: int, size: int) -> None:
+        """A dead letter, of a value of ``size`` bytes, is safe where it is now."""
     def close(self) -> None:
         """The queue is gone, and what it holds with it."""

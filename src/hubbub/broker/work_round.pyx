@@ -1,6 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """What queues note in a turn, and the flush that carries it out: first to disk, then to takers."""
 
+from libc.stdint cimport INT64_MAX
+
 import logging
 
 logger = logging.getLogger(__name__)
@@ -37,9 +39,18 @@ cdef class Round:
     def __init__(self, timers not None, on_flushed=None):
         self.held = Held()
         self.timers = timers
-        self.on_flushed = on_flushed
+        self._on_flushed = on_flushed
+        self._high = INT64_MAX
+        self.buried = []
         self._noted = []
         self._failed = []
+
+    def attend(self, int64_t low, int64_t high):
+        self._low, self._high = low, high
+
+    def take_buried(self):
+        buried, self.buried = self.buried, []
+        return buried
 
     def _due(self):
         self._timer = None
@@ -63,8 +74,9 @@ cdef class Round:
             self._flushing = False
         if self._noted:
             self._later()
-        if self.on_flushed is not None:
-            self.on_flushed()
+        if self._on_flushed is not None and (
+                self.buried or not self._low <= self.held.bytes <= self._high):
+            self._on_flushed()
         return 0
 
     cdef int _later(self) except -1:
