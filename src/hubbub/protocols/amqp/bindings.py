@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hubbub.protocols.amqp.arguments import Arguments
     from hubbub.protocols.amqp.exchanges import Exchange
     from hubbub.protocols.amqp.queue import AmqpQueue
+    from hubbub.protocols.amqp.tables import Table
 
     Destination = AmqpQueue | Exchange
     Identity = tuple[Exchange, Destination, bytes, bytes]
@@ -32,7 +32,7 @@ class Binding:
         source: Exchange,
         destination: Destination,
         key: bytes,
-        arguments: Arguments,
+        arguments: Table,
         fingerprint: bytes,
     ) -> None:
         self.source = source

@@ -7,19 +7,19 @@ crash leaves behind of something deleted means nothing to a new thing of the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from hubbub.model.errors import StorageError
-from hubbub.protocols.amqp.arguments import Field
+from hubbub.protocols.amqp.exchanges import Exchange
+from hubbub.protocols.amqp.names import raw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from hubbub.broker.state import StateLog
     from hubbub.broker.timers import Timer, Timers
-    from hubbub.protocols.amqp.arguments import Arguments
     from hubbub.protocols.amqp.bindings import Binding
 
 TABLE = b"amqp"
@@ -107,7 +107,7 @@ class Definitions:
         if self._unforgotten:
             self._forget()
 
-    def when_durable(self, done: Any) -> None:
+    def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once every change so far survives power loss, or with the failure."""
         self._table.when_durable(done)
 
@@ -119,8 +119,9 @@ class Definitions:
         """Where a stream is stored."""
         return StoredKey("stream", self._vhost, raw(name))
 
-    def binding_key(self, binding: Binding, to: str) -> StoredKey:
-        """Where a durable binding to a "queue" or an "exchange" is stored."""
+    def binding_key(self, binding: Binding) -> StoredKey:
+        """Where a durable binding is stored."""
+        to = "exchange" if isinstance(binding.destination, Exchange) else "queue"
         source, destination = raw(binding.source.name), raw(binding.destination.name)
         return StoredKey(
             "binding", self._vhost, source, to, destination, binding.key, binding.fingerprint
@@ -139,35 +140,3 @@ class Definitions:
         self._again = None
         if self._unforgotten:
             self._forget()
-
-
-def raw(name: str) -> bytes:
-    """A name as its client wrote it."""
-    return name.encode(errors="surrogateescape")
-
-
-def text(name: bytes) -> str:
-    """The other way round."""
-    return name.decode(errors="surrogateescape")
-
-
-def pack(arguments: Arguments) -> bytes:
-    """Arguments as bytes: the same for the same ones, in whatever order they came."""
-    return msgspec.msgpack.encode(dict(sorted(arguments.items())))
-
-
-def unpack(packed: bytes) -> dict[bytes, Field]:
-    """What ``pack`` was given."""
-    fields: dict[bytes, list[Any]] = msgspec.msgpack.decode(packed, type=dict[bytes, list[Any]])
-    return {name: _field(value) for name, value in fields.items()}
-
-
-def _field(packed: list[Any]) -> Field:
-    type_, value = packed
-    if type_ == "table":
-        value = {name: _field(each) for name, each in value.items()}
-    elif type_ == "array":
-        value = [_field(each) for each in value]
-    elif isinstance(value, list):  # a decimal
-        value = tuple(value)
-    return Field(type_, value)

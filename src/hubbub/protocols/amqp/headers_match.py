@@ -4,53 +4,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hubbub.protocols.amqp.arguments import comparable, erlang, find
-from hubbub.protocols.amqp.refusals import precondition_failed
+from hubbub.protocols.amqp.arguments import comparable, erlang
+from hubbub.protocols.amqp.errors import precondition_failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hubbub.protocols.amqp.arguments import Arguments, Comparable
+    from hubbub.protocols.amqp.arguments import Comparable
+    from hubbub.protocols.amqp.tables import Table
 
-X_MATCH = b"x-match"
+X_MATCH = "x-match"
 _RULES = (b"all", b"any", b"all-with-x", b"any-with-x")
-_EXPECTED = "expected all, any, all-with-x, or any-with-x"
 
 
-def check_match(arguments: Arguments) -> None:
+def check_match(arguments: Table) -> None:
     """Refuse an `x-match` that is none. Raises ChannelError (406)."""
-    found = find(arguments, X_MATCH)
+    found = arguments.get(X_MATCH)
     if found is None:
         return
-    if found.type != "longstr":
+    if found.type_name != "longstr":
         raise precondition_failed(
-            f"Invalid x-match field type {found.type} (value {erlang(found)}); expected longstr"
+            f"Invalid x-match field type {found.type_name} (value {erlang(found)}); "
+            "expected longstr"
         )
     if found.value not in _RULES:
-        raise precondition_failed(f"Invalid x-match field value {erlang(found)}; {_EXPECTED}")
+        raise precondition_failed(
+            f"Invalid x-match field value {erlang(found)}; "
+            "expected all, any, all-with-x, or any-with-x"
+        )
 
 
 class HeadersMatch:
     """The headers that a binding wants: all of them, unless it says any.
 
-    A void value asks for the header, whatever it says. What begins with `x-` is only looked at by
-    the rules that say so.
+    A void value asks for the header, whatever that says. Names that begin with `x-` are only looked
+    at by the rules that say so.
     """
 
     __slots__ = ("_all", "_wanted")
 
-    def __init__(self, arguments: Arguments) -> None:
-        found = find(arguments, X_MATCH)
-        rule = found.value if found is not None and found.value in _RULES else b"all"
+    def __init__(self, arguments: Table) -> None:
+        found = arguments.get(X_MATCH)
+        rule = b"all" if found is None else found.value
         with_x = rule in (b"all-with-x", b"any-with-x")
-        self._all = rule in (b"all", b"all-with-x")
-        self._wanted: list[tuple[bytes, Comparable | None]] = [
-            (name, None if field.type == "void" else comparable(field))
+        self._all = rule not in (b"any", b"any-with-x")
+        self._wanted: list[tuple[str, Comparable | None]] = [
+            (name, None if field.type_name == "void" else comparable(field))
             for name, field in arguments.items()
-            if (name != X_MATCH if with_x else not name.startswith(b"x-"))
+            if (name != X_MATCH if with_x else not name.startswith("x-"))
         ]
 
-    def matches(self, headers: Mapping[bytes, Comparable]) -> bool:
+    def matches(self, headers: Mapping[str, Comparable]) -> bool:
         """Whether a message with these headers (``comparables``) is wanted."""
         hits = (
             name in headers if wanted is None else headers.get(name) == wanted

@@ -10,15 +10,16 @@ if TYPE_CHECKING:
     from hubbub.broker.timers import Timer
     from hubbub.broker.work_item import Item
     from hubbub.broker.work_queue import WorkQueue
-    from hubbub.protocols.amqp.arguments import Arguments
     from hubbub.protocols.amqp.queue_arguments import QueueArguments, QueueType
+    from hubbub.protocols.amqp.tables import Table
 
 
 class AmqpQueue:
     """One queue.
 
-    ``owner`` is the connection of an exclusive one. ``work`` is None for a stream. ``id`` tells it from
-    others of the same name before and after it. ``refused`` gets what the work queue does not take.
+    ``owner`` is the connection of an exclusive one. ``work`` is None for a stream, and ``stream`` takes its
+    messages. ``id`` tells it from others of the same name before and after it. ``refused`` wants what the
+    work queue does not take, if anybody does.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class AmqpQueue:
         "owner",
         "parsed",
         "refused",
+        "stream",
         "used_at",
         "work",
     )
@@ -43,7 +45,7 @@ class AmqpQueue:
         durable: bool,
         auto_delete: bool,
         owner: object | None,
-        arguments: Arguments,
+        arguments: Table,
         parsed: QueueArguments,
         id_: int,
     ) -> None:
@@ -55,6 +57,7 @@ class AmqpQueue:
         self.parsed = parsed
         self.id = id_
         self.work: WorkQueue | None = None
+        self.stream: Callable[[Item], int] | None = None
         self.refused: Callable[[Item], None] | None = None
         self.deleted = False
         self.used_at = 0.0  # for x-expires, monotonic seconds
@@ -79,3 +82,12 @@ class AmqpQueue:
     def consumers(self) -> int:
         """How many take from it; of a stream only its session knows."""
         return 0 if self.work is None else len(self.work.takers)
+
+    def put(self, item: Item) -> int:
+        """Give it a message: 1 if it is taken, 0 if not."""
+        if self.work is None:
+            return 0 if self.stream is None else self.stream(item)
+        taken = self.work.put(item)
+        if not taken and self.refused is not None:
+            self.refused(item)
+        return taken

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from hubbub.broker.work_settings import WorkQueueSettings
-from hubbub.protocols.amqp.arguments import INTEGER_TYPES, Field, assert_equivalent, find
-from hubbub.protocols.amqp.refusals import precondition_failed
+from hubbub.protocols.amqp.arguments import INTEGER_TYPES, assert_equivalent, text_of
+from hubbub.protocols.amqp.errors import precondition_failed
+from hubbub.protocols.amqp.tables import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hubbub.protocols.amqp.arguments import Arguments
+    from hubbub.protocols.amqp.tables import Table
 
 QueueType = Literal["classic", "quorum", "stream"]
 
-QUEUE_TYPE = b"x-queue-type"
-DEAD_LETTER_EXCHANGE = b"x-dead-letter-exchange"
-DEAD_LETTER_ROUTING_KEY = b"x-dead-letter-routing-key"
-NAME_PREFIX = b"x-name-prefix"
+QUEUE_TYPE = "x-queue-type"
+DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
+DEAD_LETTER_ROUTING_KEY = "x-dead-letter-routing-key"
+NAME_PREFIX = "x-name-prefix"
 
 # What RabbitMQ 4 lets a quorum queue try before it gives up on a message.
 QUORUM_DELIVERY_LIMIT = 20
@@ -43,40 +44,40 @@ _AGE_SECONDS = {
     b"s": 1,
 }
 
-_EVERY = {QUEUE_TYPE, b"x-max-length-bytes", b"x-queue-leader-locator"}
+_EVERY = {QUEUE_TYPE, "x-max-length-bytes", "x-queue-leader-locator"}
 _LEASED = _EVERY | {
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
-    b"x-expires",
-    b"x-max-length",
-    b"x-message-ttl",
-    b"x-overflow",
-    b"x-single-active-consumer",
+    "x-expires",
+    "x-max-length",
+    "x-message-ttl",
+    "x-overflow",
+    "x-single-active-consumer",
 }
 # What a queue of each type takes; what only another type takes is refused, what none knows is kept.
-_TAKEN: dict[QueueType, set[bytes]] = {
+_TAKEN: dict[QueueType, set[str]] = {
     "classic": _LEASED
-    | {b"x-max-priority", b"x-queue-master-locator", b"x-queue-mode", b"x-queue-version"},
+    | {"x-max-priority", "x-queue-master-locator", "x-queue-mode", "x-queue-version"},
     "quorum": _LEASED
     | {
-        b"x-dead-letter-strategy",
-        b"x-delivery-limit",
-        b"x-max-in-memory-bytes",
-        b"x-max-in-memory-length",
-        b"x-quorum-initial-group-size",
+        "x-dead-letter-strategy",
+        "x-delivery-limit",
+        "x-max-in-memory-bytes",
+        "x-max-in-memory-length",
+        "x-quorum-initial-group-size",
     },
     "stream": _EVERY
     | {
-        b"x-initial-cluster-size",
-        b"x-max-age",
-        b"x-stream-filter-size-bytes",
-        b"x-stream-max-segment-size-bytes",
+        "x-initial-cluster-size",
+        "x-max-age",
+        "x-stream-filter-size-bytes",
+        "x-stream-max-segment-size-bytes",
     },
 }
 _KNOWN = set().union(*_TAKEN.values())
-_CLASSIC = Field("longstr", b"classic")
+_CLASSIC = Field("S", b"classic")
 # Every type takes it, but compares it with nothing.
-_UNCOMPARED = {b"x-consumer-timeout"}
+_UNCOMPARED = {"x-consumer-timeout"}
 
 
 class QueueArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,35 +99,35 @@ class QueueArguments(msgspec.Struct, frozen=True, kw_only=True):
     segment_bytes: int | None = None
 
 
-def queue_type(arguments: Arguments, queue: str) -> QueueType:
+def queue_type(arguments: Table, queue: str) -> QueueType:
     """The `x-queue-type`, classic if there is none. Raises ChannelError (406)."""
     _check(arguments, queue, QUEUE_TYPE, _check_type)
-    found = find(arguments, QUEUE_TYPE)
-    return "classic" if found is None else found.text()  # type: ignore[return-value]
+    found = arguments.get(QUEUE_TYPE)
+    return "classic" if found is None else text_of(found)  # type: ignore[return-value]
 
 
-def name_prefix(arguments: Arguments) -> str:
+def name_prefix(arguments: Table) -> str:
     """What a name made by the server begins with (`x-name-prefix`). Raises ChannelError (406)."""
-    found = find(arguments, NAME_PREFIX)
-    if found is None or found.type != "longstr" or not found.value:
+    found = arguments.get(NAME_PREFIX)
+    if found is None or found.type_name != "longstr" or not found.value:
         return "amq.gen"
-    prefix = found.text()
+    prefix = text_of(found)
     if len(found.value) > _MAX_NAME_PREFIX:
         raise precondition_failed(f"Queue name prefix '{prefix}' exceeds the 64-byte limit")
     return prefix.replace("\r", "").replace("\n", "")
 
 
 def parse(
-    arguments: Arguments, queue: str, *, durable: bool, exclusive: bool, auto_delete: bool
+    arguments: Table, queue: str, *, durable: bool, exclusive: bool, auto_delete: bool
 ) -> QueueArguments:
     """What the arguments of a new queue mean. Raises ChannelError (406) as RabbitMQ does.
 
     ``queue`` is how texts name it.
     """
-    exchange = find(arguments, DEAD_LETTER_EXCHANGE)
-    if exchange is not None and exchange.type != "longstr":
+    exchange = arguments.get(DEAD_LETTER_EXCHANGE)
+    if exchange is not None and exchange.type_name != "longstr":
         raise precondition_failed(
-            f"invalid type '{exchange.type}' for arg 'x-dead-letter-exchange' in {queue}"
+            f"invalid type '{exchange.type_name}' for arg 'x-dead-letter-exchange' in {queue}"
         )
     kind = queue_type(arguments, queue)
     for name, check in _CHECKS.items():
@@ -134,9 +135,8 @@ def parse(
             _check(arguments, queue, name, check)
     for name in arguments:
         if name in _KNOWN and name not in _TAKEN[kind]:
-            text = name.decode(errors="replace")
             raise precondition_failed(
-                f"invalid arg '{text}' for {queue} of queue type rabbit_{kind}_queue"
+                f"invalid arg '{name}' for {queue} of queue type rabbit_{kind}_queue"
             )
     if kind != "classic":
         _check_properties(queue, durable, exclusive, auto_delete)
@@ -145,9 +145,7 @@ def parse(
     return _leased(arguments, kind)
 
 
-def check_equivalent(
-    queue: str, kind: QueueType, current: Arguments, received: Arguments
-) -> None:
+def check_equivalent(queue: str, kind: QueueType, current: Table, received: Table) -> None:
     """Refuse to declare a queue again with other arguments. Raises ChannelError (406)."""
     for name in sorted(_TAKEN[kind]):
         default = _CLASSIC if name == QUEUE_TYPE else None
@@ -165,160 +163,160 @@ def _check_properties(queue: str, durable: bool, exclusive: bool, auto_delete: b
             raise precondition_failed(f"invalid property '{name}' for {queue}")
 
 
-def _leased(arguments: Arguments, kind: QueueType) -> QueueArguments:
-    overflow = _text(arguments, b"x-overflow")
+def _leased(arguments: Table, kind: QueueType) -> QueueArguments:
+    overflow = _text(arguments, "x-overflow")
     if kind == "quorum" and overflow == "reject-publish-dlx":
         overflow = None  # RabbitMQ warns of it in its log
-    limit = _number(arguments, b"x-delivery-limit")
+    limit = _number(arguments, "x-delivery-limit")
     if kind == "quorum":
         limit = QUORUM_DELIVERY_LIMIT if limit is None else limit
         limit = None if limit < 0 else limit
-    key = find(arguments, DEAD_LETTER_ROUTING_KEY)
-    active = find(arguments, b"x-single-active-consumer")
+    key = arguments.get(DEAD_LETTER_ROUTING_KEY)
+    active = arguments.get("x-single-active-consumer")
     return QueueArguments(
         type=kind,
         settings=WorkQueueSettings(
-            message_ttl_ms=_number(arguments, b"x-message-ttl"),
-            max_length=_number(arguments, b"x-max-length"),
-            max_bytes=_number(arguments, b"x-max-length-bytes"),
+            message_ttl_ms=_number(arguments, "x-message-ttl"),
+            max_length=_number(arguments, "x-max-length"),
+            max_bytes=_number(arguments, "x-max-length-bytes"),
             overflow="drop-head" if overflow in (None, "drop-head") else "reject",
-            priorities=_number(arguments, b"x-max-priority") or 0,
+            priorities=_number(arguments, "x-max-priority") or 0,
             delivery_limit=limit,
             single_active=active is not None and bool(active.value),
         ),
-        expires_ms=_number(arguments, b"x-expires"),
+        expires_ms=_number(arguments, "x-expires"),
         dead_letter_exchange=_text(arguments, DEAD_LETTER_EXCHANGE),
         dead_letter_routing_key=None if key is None else key.value,
         refused_to_dlx=overflow == "reject-publish-dlx",
     )
 
 
-def _stream(arguments: Arguments) -> QueueArguments:
-    segment_bytes = _number(arguments, b"x-stream-max-segment-size-bytes")
+def _stream(arguments: Table) -> QueueArguments:
+    segment_bytes = _number(arguments, "x-stream-max-segment-size-bytes")
     if segment_bytes is not None and segment_bytes > _MAX_SEGMENT_BYTES:
         raise precondition_failed("Exceeded max value for x-stream-max-segment-size-bytes")
-    filter_bytes = find(arguments, b"x-stream-filter-size-bytes")
+    filter_bytes = arguments.get("x-stream-filter-size-bytes")
     if filter_bytes is not None and filter_bytes.value not in _FILTER_BYTES:
         raise precondition_failed("Invalid value for x-stream-filter-size-bytes")
-    age = find(arguments, b"x-max-age")
+    age = arguments.get("x-max-age")
     return QueueArguments(
         type="stream",
         settings=WorkQueueSettings(),
         max_age_ms=None if age is None else _age_ms(age.value),
-        max_bytes=_number(arguments, b"x-max-length-bytes"),
+        max_bytes=_number(arguments, "x-max-length-bytes"),
         segment_bytes=segment_bytes,
     )
 
 
-def _number(arguments: Arguments, name: bytes) -> int | None:
-    found = find(arguments, name)
+def _number(arguments: Table, name: str) -> int | None:
+    found = arguments.get(name)
     return None if found is None else found.value
 
 
-def _text(arguments: Arguments, name: bytes) -> str | None:
-    found = find(arguments, name)
-    return None if found is None else found.text()
+def _text(arguments: Table, name: str) -> str | None:
+    found = arguments.get(name)
+    return None if found is None else text_of(found)
 
 
 # --- what RabbitMQ says of a value: an Erlang term, None if nothing is wrong --------------------
 
 
 def _check(
-    arguments: Arguments,
+    arguments: Table,
     queue: str,
-    name: bytes,
-    check: Callable[[Field, Arguments], str | None],
+    name: str,
+    check: Callable[[Field, Table], str | None],
 ) -> None:
-    field = find(arguments, name)
+    field = arguments.get(name)
     wrong = None if field is None else check(field, arguments)
     if wrong is not None:
-        raise precondition_failed(f"invalid arg '{name.decode()}' for {queue}: {wrong}")
+        raise precondition_failed(f"invalid arg '{name}' for {queue}: {wrong}")
 
 
-def _check_integer(field: Field, _: Arguments) -> str | None:
-    if field.type not in INTEGER_TYPES:
-        return f'"expected integer, got {field.type}"'
+def _check_integer(field: Field, _: Table) -> str | None:
+    if field.type_name not in INTEGER_TYPES:
+        return f'"expected integer, got {field.type_name}"'
     return None
 
 
-def _check_natural(field: Field, arguments: Arguments) -> str | None:
+def _check_natural(field: Field, arguments: Table) -> str | None:
     wrong = _check_integer(field, arguments)
     if wrong is None and field.value < 0:
         return f"{{value_negative,{field.value}}}"
     return wrong
 
 
-def _check_positive(field: Field, arguments: Arguments) -> str | None:
+def _check_positive(field: Field, arguments: Table) -> str | None:
     wrong = _check_natural(field, arguments)
     if wrong is None and field.value == 0:
         return "{value_zero,0}"
     return wrong
 
 
-def _check_ttl(field: Field, arguments: Arguments) -> str | None:
+def _check_ttl(field: Field, arguments: Table) -> str | None:
     wrong = _check_natural(field, arguments)
     if wrong is None and field.value > _MAX_EXPIRY_MS:
         return f"{{value_too_large,{field.value}}}"
     return wrong
 
 
-def _check_expires(field: Field, arguments: Arguments) -> str | None:
+def _check_expires(field: Field, arguments: Table) -> str | None:
     return _check_ttl(field, arguments) or _check_positive(field, arguments)
 
 
-def _check_max_priority(field: Field, arguments: Arguments) -> str | None:
+def _check_max_priority(field: Field, arguments: Table) -> str | None:
     wrong = _check_natural(field, arguments)
     if wrong is None and field.value > _MAX_PRIORITY:
         return f"{{max_value_exceeded,{field.value}}}"
     return wrong
 
 
-def _check_version(field: Field, arguments: Arguments) -> str | None:
+def _check_version(field: Field, arguments: Table) -> str | None:
     wrong = _check_natural(field, arguments)
     if wrong is None and field.value not in (1, 2):
         return f"\"unsupported queue version '{field.value}'\""
     return wrong
 
 
-def _check_boolean(field: Field, _: Arguments) -> str | None:
-    return None if field.type == "bool" else _unacceptable(field)
+def _check_boolean(field: Field, _: Table) -> str | None:
+    return None if field.type_name == "bool" else _unacceptable(field)
 
 
-def _check_string(field: Field, _: Arguments) -> str | None:
-    return None if field.type == "longstr" else _unacceptable(field)
+def _check_string(field: Field, _: Table) -> str | None:
+    return None if field.type_name == "longstr" else _unacceptable(field)
 
 
-def _check_routing_key(field: Field, arguments: Arguments) -> str | None:
+def _check_routing_key(field: Field, arguments: Table) -> str | None:
     wrong = _check_string(field, arguments)
-    if wrong is None and find(arguments, DEAD_LETTER_EXCHANGE) is None:
+    if wrong is None and arguments.get(DEAD_LETTER_EXCHANGE) is None:
         return "routing_key_but_no_dlx_defined"
     return wrong
 
 
-def _one_of(wrong: str, *names: bytes) -> Callable[[Field, Arguments], str | None]:
-    def check(field: Field, _: Arguments) -> str | None:
-        if field.type != "longstr":
+def _one_of(wrong: str, *names: bytes) -> Callable[[Field, Table], str | None]:
+    def check(field: Field, _: Table) -> str | None:
+        if field.type_name != "longstr":
             return _unacceptable(field)
         return None if field.value in names else wrong
 
     return check
 
 
-def _check_age(field: Field, _: Arguments) -> str | None:
-    if field.type != "longstr":
+def _check_age(field: Field, _: Table) -> str | None:
+    if field.type_name != "longstr":
         return _unacceptable(field)
     return "invalid_max_age" if _age_ms(field.value) is None else None
 
 
-def _check_type(field: Field, _: Arguments) -> str | None:
-    if field.type != "longstr":
+def _check_type(field: Field, _: Table) -> str | None:
+    if field.type_name != "longstr":
         return _unacceptable(field)
-    name = field.text()
+    name = text_of(field)
     return None if name in _TAKEN else f"\"unsupported queue type '{name}'\""
 
 
 def _unacceptable(field: Field) -> str:
-    return f"{{unacceptable_type,{field.type}}}"
+    return f"{{unacceptable_type,{field.type_name}}}"
 
 
 def _age_ms(text: bytes) -> int | None:
@@ -328,31 +326,31 @@ def _age_ms(text: bytes) -> int | None:
     return int(found[1]) * _AGE_SECONDS[found[2]] * 1000
 
 
-_CHECKS: dict[bytes, Callable[[Field, Arguments], str | None]] = {
-    b"x-expires": _check_expires,
-    b"x-message-ttl": _check_ttl,
+_CHECKS: dict[str, Callable[[Field, Table], str | None]] = {
+    "x-expires": _check_expires,
+    "x-message-ttl": _check_ttl,
     DEAD_LETTER_EXCHANGE: _check_string,
     DEAD_LETTER_ROUTING_KEY: _check_routing_key,
-    b"x-dead-letter-strategy": _one_of("invalid_dlx_strategy", b"at-most-once", b"at-least-once"),
-    b"x-max-length": _check_natural,
-    b"x-max-length-bytes": _check_natural,
-    b"x-max-in-memory-length": _check_natural,
-    b"x-max-in-memory-bytes": _check_natural,
-    b"x-max-priority": _check_max_priority,
-    b"x-overflow": _one_of(
+    "x-dead-letter-strategy": _one_of("invalid_dlx_strategy", b"at-most-once", b"at-least-once"),
+    "x-max-length": _check_natural,
+    "x-max-length-bytes": _check_natural,
+    "x-max-in-memory-length": _check_natural,
+    "x-max-in-memory-bytes": _check_natural,
+    "x-max-priority": _check_max_priority,
+    "x-overflow": _one_of(
         "invalid_overflow", b"drop-head", b"reject-publish", b"reject-publish-dlx"
     ),
-    b"x-queue-version": _check_version,
-    b"x-queue-mode": _one_of("invalid_queue_mode", b"default", b"lazy"),
-    b"x-single-active-consumer": _check_boolean,
-    b"x-consumer-timeout": _check_natural,
-    b"x-delivery-limit": _check_integer,
-    b"x-quorum-initial-group-size": _check_positive,
-    b"x-initial-cluster-size": _check_positive,
-    b"x-max-age": _check_age,
-    b"x-stream-max-segment-size-bytes": _check_natural,
-    b"x-stream-filter-size-bytes": _check_natural,
-    b"x-queue-leader-locator": _one_of(
+    "x-queue-version": _check_version,
+    "x-queue-mode": _one_of("invalid_queue_mode", b"default", b"lazy"),
+    "x-single-active-consumer": _check_boolean,
+    "x-consumer-timeout": _check_natural,
+    "x-delivery-limit": _check_integer,
+    "x-quorum-initial-group-size": _check_positive,
+    "x-initial-cluster-size": _check_positive,
+    "x-max-age": _check_age,
+    "x-stream-max-segment-size-bytes": _check_natural,
+    "x-stream-filter-size-bytes": _check_natural,
+    "x-queue-leader-locator": _one_of(
         "invalid_queue_locator_arg",
         b"client-local",
         b"balanced",

@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING
 
 from hubbub.protocols.amqp.arguments import comparables
 from hubbub.protocols.amqp.carbon_copies import may_have_copies, routing_keys
-from hubbub.protocols.amqp.definitions import text
 from hubbub.protocols.amqp.exchanges import DEFAULT_EXCHANGE, Exchange
-from hubbub.protocols.amqp.message_headers import headers_of
+from hubbub.protocols.amqp.names import raw, text
+from hubbub.protocols.amqp.properties import decode_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from hubbub.protocols.amqp.arguments import Arguments, Comparable
+    from hubbub.protocols.amqp.arguments import Comparable
     from hubbub.protocols.amqp.bindings import Bindings
     from hubbub.protocols.amqp.queue import AmqpQueue
+    from hubbub.protocols.amqp.tables import Table
 
 # Routing keys whose queues are remembered, over all exchanges of a virtual host: some tens of megabytes
 # if each is of the longest, and more than a busy host publishes to. Beyond that all are forgotten.
 MAX_CACHED = 100_000
-
-_NOTHING: dict[bytes, Comparable] = {}
 
 
 class Routing:
@@ -48,7 +47,7 @@ class Routing:
         Raises: SyntaxFailure for headers that are none, ChannelError (406) for CC or BCC that are none.
         """
         if may_have_copies(properties):
-            headers = headers_of(properties)
+            headers = decode_headers(properties) or {}
             keys = routing_keys(key, headers)
             if len(keys) > 1:
                 return self.route_to(exchange, keys, properties, headers)
@@ -62,7 +61,7 @@ class Routing:
         exchange: Exchange,
         keys: Sequence[bytes],
         properties: bytes,
-        headers: Arguments | None = None,
+        headers: Table | None = None,
     ) -> tuple[AmqpQueue, ...]:
         """The queues of a message with these routing keys; ``headers``: as in ``properties``."""
         walk = _Walk(self._exchanges, self._queues, keys, properties, headers)
@@ -85,7 +84,7 @@ class Routing:
         default.cache = {}
         self.changed(default)
         default.cache = kept
-        if kept.pop(name.encode(errors="surrogateescape"), None) is not None:
+        if kept.pop(raw(name), None) is not None:
             self._cached -= 1
 
     def _remember(self, exchange: Exchange, key: bytes, queues: tuple[AmqpQueue, ...]) -> None:
@@ -106,14 +105,14 @@ class _Walk:
         queues: Mapping[str, AmqpQueue],
         keys: Sequence[bytes],
         properties: bytes,
-        headers: Arguments | None,
+        headers: Table | None,
     ) -> None:
         self._exchanges = exchanges
         self._all_queues = queues
-        self._keys = keys
+        self.keys = keys
         self._properties = properties
         self._headers = headers
-        self._compared: dict[bytes, Comparable] | None = None
+        self._compared: dict[str, Comparable] | None = None
         self.queues: dict[AmqpQueue, None] = {}
         self.looked_at_headers = False
 
@@ -127,17 +126,23 @@ class _Walk:
                     seen[exchange] = None
                     waiting.append(exchange)
 
+    @property
+    def headers(self) -> Mapping[str, Comparable]:
+        """See ``Routed``."""
+        if self._compared is None:
+            self._compared = comparables(self._decoded())
+        return self._compared
+
     def _visit(self, exchange: Exchange) -> list[Exchange]:
         """Note the queues that an exchange finds; the exchanges that it finds."""
         if exchange.name == DEFAULT_EXCHANGE:
-            return self._visit_default(exchange)
+            return self._visit_default()
         if exchange.delayed is not None and exchange.delayed.takes(self._decoded()):
             self.queues[exchange.delayed.queue] = None
             return []
-        headers = self._comparables() if exchange.matcher.needs_headers else _NOTHING
         found: list[Exchange] = []
         some = False
-        for binding in exchange.matcher.match(self._keys, headers):
+        for binding in exchange.matcher.match(self):
             some = True
             if isinstance(binding.destination, Exchange):
                 found.append(binding.destination)
@@ -145,8 +150,8 @@ class _Walk:
                 self.queues[binding.destination] = None
         return found if some else self._alternate(exchange)
 
-    def _visit_default(self, exchange: Exchange) -> list[Exchange]:
-        for key in self._keys:
+    def _visit_default(self) -> list[Exchange]:
+        for key in self.keys:
             queue = self._all_queues.get(text(key))
             if queue is not None:
                 self.queues[queue] = None
@@ -158,13 +163,8 @@ class _Walk:
         alternate = self._exchanges.get(exchange.alternate)
         return [] if alternate is None else [alternate]
 
-    def _decoded(self) -> Arguments:
+    def _decoded(self) -> Table:
         self.looked_at_headers = True
         if self._headers is None:
-            self._headers = headers_of(self._properties)
+            self._headers = decode_headers(self._properties) or {}
         return self._headers
-
-    def _comparables(self) -> Mapping[bytes, Comparable]:
-        if self._compared is None:
-            self._compared = comparables(self._decoded())
-        return self._compared

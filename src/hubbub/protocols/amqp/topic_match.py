@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from hubbub.protocols.amqp.refusals import precondition_failed
+from hubbub.protocols.amqp.errors import precondition_failed
 
 T = TypeVar("T", bound=Hashable)
 
