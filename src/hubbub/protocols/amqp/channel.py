@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.broker.publication import Publication, Stored
 from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
+from hubbub.protocols.amqp.carbon_copies import without_bcc
 from hubbub.protocols.amqp.confirms import Confirms
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
@@ -16,7 +17,6 @@ from hubbub.protocols.amqp.errors import (
     not_implemented,
     precondition_failed,
 )
-from hubbub.protocols.amqp.properties import decode_headers, replace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.transactions import Transaction
     from hubbub.protocols.amqp.vhost import VirtualHost
-
-_BCC = b"\x03BCC"  # the name of the header, as it stands in a table
 
 
 class Channel(ContentReader):
@@ -120,15 +118,14 @@ class Channel(ContentReader):
             )
         if direct_reply.NAME_BYTES in properties:
             properties = direct_reply.addressed(self, properties)
-        if _BCC in properties:
-            headers = decode_headers(properties)
-            if headers is not None and headers.pop("BCC", None) is not None:
-                properties = replace_headers(properties, headers)
-        return properties
+        return without_bcc(properties)
 
     def put_elsewhere(self, queue: AmqpQueue, item: Item, routing: bytes) -> int:
         """Append to a stream."""
-        return queue.append(item)
+        taken = queue.put(item)
+        if taken and item.persistent and queue.stream is not None:
+            self.stored_in(queue.stream)
+        return taken
 
     def publish_later(self, item: Item, queues: tuple[AmqpQueue, ...], mandatory: bool) -> None:
         """Hold a message until tx.commit."""

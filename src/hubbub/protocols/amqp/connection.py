@@ -19,6 +19,7 @@ from hubbub.protocols.amqp.errors import (
 )
 from hubbub.protocols.amqp.reader import AmqpReader
 from hubbub.protocols.amqp.settings import FRAME_MIN
+from hubbub.protocols.amqp.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ class AmqpConnection(AmqpReader):
                 "connection.start",
                 version_major=0,
                 version_minor=9,
-                server_properties={
+                server_properties=table_of({
                     "capabilities": dict.fromkeys(_CAPABILITIES, True),
                     "cluster_name": "hubbub",
                     "copyright": "hubbub's authors",
@@ -145,7 +146,7 @@ class AmqpConnection(AmqpReader):
                     "platform": "hubbub",
                     "product": PRODUCT,
                     "version": VERSION,
-                },
+                }),
                 mechanisms=login.MECHANISMS,
                 locales=b"en_US",
             )
@@ -194,7 +195,7 @@ class AmqpConnection(AmqpReader):
             )
         assert self.vhost is not None  # noqa: S101 - the handshake is over
         self.channels[number] = Channel(self, number, self.vhost)
-        self.write(codec.encode(number, "channel.open-ok", channel_id=b""))
+        self.write(codec.encode(number, "channel.open-ok"))
 
     def channel_failed(self, channel: ContentReader, error: ChannelError, payload: bytes) -> None:
         """End a channel for what was asked of it (section 1.2.1, channel exceptions)."""
@@ -262,7 +263,7 @@ class AmqpConnection(AmqpReader):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        self.write(codec.encode(0, "connection.open-ok", known_hosts=b""))
+        self.write(codec.encode(0, "connection.open-ok"))
         if self._heartbeat:
             self._beats = self._listener.timers.after(self._heartbeat / 2, self._beat)
         if self._listener.is_memory_short:

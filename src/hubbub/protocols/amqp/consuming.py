@@ -15,6 +15,7 @@ from hubbub.protocols.amqp.errors import (
     precondition_failed,
 )
 from hubbub.protocols.amqp.properties import decode_headers, replace_headers
+from hubbub.protocols.amqp.streams import StreamTaker
 from hubbub.protocols.amqp.tables import Field
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ class Consumer:
     """A consumer of a channel, and what it takes through."""
 
     def __init__(
-        self, channel: Channel, tag: str, queue: AmqpQueue, taker: Any, *, exclusive: bool
+        self,
+        channel: Channel,
+        tag: str,
+        queue: AmqpQueue,
+        taker: AmqpTaker | StreamTaker,
+        *,
+        exclusive: bool,
     ) -> None:
         self.channel = channel
         self.tag = tag
@@ -41,9 +48,28 @@ class Consumer:
         self.taker = taker
         self.exclusive = exclusive
 
+    def begin(self, priority: int = 0) -> None:
+        """Take from now on."""
+        if isinstance(self.taker, StreamTaker):
+            self.taker.begin()
+        elif self.queue.work is not None:
+            self.queue.work.join(self.taker, priority)
+
+    def end(self) -> None:
+        """Take nothing more."""
+        if isinstance(self.taker, StreamTaker):
+            self.taker.end()
+            return
+        if self.queue.work is not None:
+            self.queue.work.leave(self.taker)
+        self.channel.limits.unacknowledged.forget_consumer(self.taker.limit)
+
     def wake(self) -> None:
         """It may have room again."""
-        self.queue.wake(self.taker)
+        if isinstance(self.taker, StreamTaker):
+            self.taker.wake()
+        elif self.queue.work is not None:
+            self.queue.work.wake()
 
     def cancelled(self) -> None:
         """Its queue is gone (RabbitMQ: "Consumer Cancellation")."""
@@ -67,18 +93,22 @@ def _consume(channel: Channel, args: Any) -> None:
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
-    if queue.exclusive_consumer is not None or (args.exclusive and queue.consumers):
+    if queue.has_exclusive_consumer or (args.exclusive and queue.members):
         raise access_refused(
             f"queue '{queue.name}' in vhost '{channel.vhost.name}' in exclusive use"
         )
     priority = _priority(args.arguments)
-    taker = queue.taker(channel, tag, args)
+    taker: AmqpTaker | StreamTaker
+    if queue.stream is not None:
+        taker = queue.stream.taker(channel, tag, queue.name, args)
+    else:
+        taker = new_taker(channel, tag, queue, no_ack=args.no_ack)
     consumer = Consumer(channel, tag, queue, taker, exclusive=args.exclusive)
     channel.consumers[tag] = consumer
-    queue.consumers[consumer] = None
+    queue.members[consumer] = None
     # What is delivered comes behind the answer.
     channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
-    queue.join(taker, priority)
+    consumer.begin(priority)
     channel.vhost.used(queue)
 
 
@@ -108,14 +138,14 @@ def counted(entry: Entry) -> bytes:
 def end(channel: Channel, consumer: Consumer) -> None:
     """The consumer takes nothing more; what it has stays the channel's to settle."""
     forget(channel, consumer)
-    consumer.queue.leave(consumer.taker)
-    channel.vhost.unused(consumer.queue)
+    consumer.end()
+    channel.vhost.used(consumer.queue)
 
 
 def forget(channel: Channel, consumer: Consumer) -> None:
     """Strike a consumer off the lists."""
     channel.consumers.pop(consumer.tag, None)
-    consumer.queue.consumers.pop(consumer, None)
+    consumer.queue.members.pop(consumer, None)
 
 
 def _cancel(channel: Channel, args: Any) -> None:

@@ -229,6 +229,8 @@ cdef class ContentReader:
                     if work not in self._stored:
                         self._stored.append(work)
             places += 1
+            if not taken and work is not None and queue.refused is not None:
+                queue.refused(item)
             if not taken and self.confirming:
                 if self._refused is None:
                     self._refused = {}

@@ -12,18 +12,25 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hubbub.broker.observer import Subscriber
-from hubbub.broker.work_queue import Item
+from hubbub.broker.work_item import Item
 from hubbub.model.address import from_opaque
 from hubbub.model.errors import HubbubError, InvalidAddressError
 from hubbub.model.pattern import Exact
+from hubbub.protocols.amqp.deliveries import routing_size
+from hubbub.protocols.amqp.exchanges import DEFAULT_EXCHANGE
 from hubbub.protocols.amqp.inward import Inward
 from hubbub.protocols.amqp.mapping import mark_of
 from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from hubbub.broker.broker import Broker
     from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
+    from hubbub.protocols.amqp.bindings import Binding
+    from hubbub.protocols.amqp.exchanges import Exchange
+    from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.vhost import VirtualHost
 
 logger = logging.getLogger(__name__)
@@ -43,24 +50,40 @@ class Crossing:
     def watch(self, vhost: VirtualHost) -> None:
         """Let the queues of this virtual host have what others publish."""
         self._vhost = vhost
-        vhost.watch(self)
+        vhost.watcher = self
+        for exchange in vhost.exchanges.values():
+            self.exchange_added(exchange)
+            for binding in vhost.bindings.of_source(exchange):
+                self.bound(binding)
+        for name in vhost.queues:
+            self.declared(name)
 
-    def bound(self, exchange: str, key: bytes) -> None:
+    def bound(self, binding: Binding) -> None:
         """Something was bound to an exchange."""
-        if exchange == COMMON_EXCHANGE:
-            self._want(_topic_pattern(key))
+        if binding.source.name == COMMON_EXCHANGE:
+            self._want(_topic_pattern(binding.key))
 
-    def unbound(self, exchange: str, key: bytes) -> None:
+    def unbound(self, binding: Binding) -> None:
         """Something was unbound."""
-        if exchange == COMMON_EXCHANGE:
-            self._forget(_topic_pattern(key))
+        if binding.source.name == COMMON_EXCHANGE:
+            self._forget(_topic_pattern(binding.key))
+
+    def exchange_added(self, exchange: Exchange) -> None:
+        """An exchange was declared."""
+        if exchange.type == "fanout":
+            self.declared(exchange.name)
+
+    def exchange_removed(self, exchange: Exchange) -> None:
+        """And is deleted."""
+        if exchange.type == "fanout":
+            self.deleted(exchange.name)
 
     def declared(self, name: str) -> None:
-        """A queue, or a fanout exchange, was declared."""
+        """A queue came, or a fanout exchange."""
         self._want(_name_pattern(name))
 
     def deleted(self, name: str) -> None:
-        """And is deleted."""
+        """And is gone."""
         self._forget(_name_pattern(name))
 
     def _want(self, pattern: Pattern | None) -> None:
@@ -93,11 +116,23 @@ class Crossing:
             0,
             is_wanted_surely,
         )
-        for queue in self._vhost.queues_for(key, mark):
+        for queue in self._queues(self._vhost, key, mark):
             try:
                 queue.put(item)
             except HubbubError as error:
                 logger.warning("amqp: queue %s: %s", queue.name, error)
+
+    def _queues(self, vhost: VirtualHost, key: bytes, mark: bytes) -> Iterable[AmqpQueue]:
+        """Where AMQP's own publishes to this address would come, each queue once."""
+        properties = mark[routing_size(mark) :]
+        exchanges = [vhost.exchanges[COMMON_EXCHANGE], vhost.exchanges[DEFAULT_EXCHANGE]]
+        named = vhost.exchanges.get(key.decode("utf-8", "surrogateescape"))
+        if named is not None and named.type == "fanout":
+            exchanges.append(named)
+        found: dict[AmqpQueue, None] = {}
+        for exchange in exchanges:
+            found.update(dict.fromkeys(vhost.route(exchange, key, properties)))
+        return found
 
 
 def _topic_pattern(key: bytes) -> Pattern | None:

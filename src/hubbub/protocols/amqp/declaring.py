@@ -57,8 +57,8 @@ def _queue_declare(channel: Channel, args: Any) -> None:
         "queue.declare-ok",
         nowait=args.nowait,
         queue=queue.name,
-        message_count=queue.message_count,
-        consumer_count=queue.consumer_count,
+        message_count=queue.ready,
+        consumer_count=queue.consumers,
     )
 
 

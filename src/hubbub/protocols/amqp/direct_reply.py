@@ -14,8 +14,10 @@ from hubbub.protocols.amqp import consuming
 from hubbub.protocols.amqp.errors import precondition_failed
 from hubbub.protocols.amqp.properties import decode_properties, replace
 from hubbub.protocols.amqp.queue import AmqpQueue
+from hubbub.protocols.amqp.queue_arguments import QueueArguments
 
 if TYPE_CHECKING:
+    from hubbub.broker.broker import Broker
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.listener import AmqpListener
 
@@ -34,16 +36,30 @@ def consume(channel: Channel, args: Any) -> str:
     listener = channel.connection.listener
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TOKEN_BYTES)}"
     name = f"{NAME}.{secrets.token_urlsafe(_TOKEN_BYTES)}"
-    queue = AmqpQueue.unlisted(
-        name, listener.broker.work_queues.open(name, WorkQueueSettings())
-    )
+    queue = _queue(listener.broker, name)
     channel.reply_queue = queue
     listener.reply_queues[name.encode()] = queue
     taker = consuming.new_taker(channel, tag, queue, no_ack=True)
     consumer = consuming.Consumer(channel, tag, queue, taker, exclusive=True)
     channel.consumers[tag] = consumer
-    queue.work.join(taker)
+    consumer.begin()
     return tag
+
+
+def _queue(broker: Broker, name: str) -> AmqpQueue:
+    """A queue that no virtual host lists."""
+    settings = WorkQueueSettings()
+    queue = AmqpQueue(
+        name,
+        durable=False,
+        auto_delete=False,
+        owner=None,
+        arguments={},
+        parsed=QueueArguments(type="classic", settings=settings),
+        id_=0,
+    )
+    queue.work = broker.work_queues.open(name, settings)
+    return queue
 
 
 def cancel(channel: Channel, tag: str) -> None:
@@ -55,7 +71,7 @@ def cancel(channel: Channel, tag: str) -> None:
 def close(channel: Channel) -> None:
     """Forget the queue of a channel that has one."""
     queue, channel.reply_queue = channel.reply_queue, None
-    if queue is not None:
+    if queue is not None and queue.work is not None:
         listener = channel.connection.listener
         del listener.reply_queues[queue.name.encode()]
         listener.broker.work_queues.delete(queue.work)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from hubbub.protocols.amqp.arguments import Comparable
     from hubbub.protocols.amqp.bindings import Binding
+    from hubbub.broker.routes import NameCache
     from hubbub.protocols.amqp.delayed import Delayed
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table
@@ -207,6 +208,7 @@ class Exchange:
         "internal",
         "matcher",
         "name",
+        "names",
         "type",
     )
 
@@ -233,4 +235,5 @@ class Exchange:
         self.alternate = alternate
         self.id = id_
         self.delayed: Delayed | None = None
+        self.names: NameCache | None = None  # what its routing keys are to other protocols
         self.cache: dict[bytes, tuple[AmqpQueue, ...]] = {}

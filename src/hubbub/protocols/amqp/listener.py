@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-from weakref import WeakKeyDictionary
 from typing import TYPE_CHECKING, Any
 
 from hubbub.broker.routes import NameCache
@@ -49,11 +48,10 @@ class AmqpListener:
         self.reply_queues: dict[bytes, AmqpQueue] = {}
         self._crossing = Crossing(broker)
         self.publisher = AmqpPublisher(broker, AmqpOrigin(), self._crossing.inward)
-        self._names: WeakKeyDictionary[Exchange, NameCache] = WeakKeyDictionary()
-        self.vhosts = {name: VirtualHost(broker, name) for name in self.settings.vhosts}
+        self.vhosts = {name: VirtualHost(broker, name, _queue_deleted) for name in self.settings.vhosts}
         if COMMON_VHOST in self.vhosts:
             self._crossing.watch(self.vhosts[COMMON_VHOST])
-        broker.work_queues.on_pressure = self._memory_is_short
+        broker.work_queues.memory.on_pressure = self._memory_is_short
 
     def session(self, peer: Peer, outbox: Outbox) -> AmqpConnection:
         """The state machine of a new connection."""
@@ -74,14 +72,17 @@ class AmqpListener:
 
     def names_of(self, vhost: VirtualHost, exchange: Exchange) -> NameCache | None:
         """What an exchange's routing keys are to others; None where that is nothing."""
-        names = self._names.get(exchange)
-        if names is None:
-            if vhost.name != COMMON_VHOST:
-                return None
-            names = self._names[exchange] = NameCache(self.broker.routes, ExchangeNames(exchange))
-        return names
+        if exchange.names is None and vhost.name == COMMON_VHOST:
+            exchange.names = NameCache(self.broker.routes, ExchangeNames(exchange))
+        return exchange.names
 
     def _memory_is_short(self, is_short: bool) -> None:
         self.is_memory_short = is_short
         for connection in tuple(self.connections):
             connection.memory_is_short(is_short)
+
+
+def _queue_deleted(queue: AmqpQueue) -> None:
+    """Tell those who took from it."""
+    for consumer in tuple(queue.members):
+        consumer.cancelled()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import tables
 from hubbub.protocols.amqp.errors import SYNTAX_ERROR, ConnectionFailure
+
+if TYPE_CHECKING:
+    from hubbub.protocols.amqp.tables import Table
 
 MECHANISMS = b"PLAIN AMQPLAIN"
 
@@ -20,19 +23,21 @@ def user_of(mechanism: str, response: bytes) -> tuple[str, str] | None:
     if mechanism == "AMQPLAIN":
         table = tables.decode_table(response)
         user, password = table.get("LOGIN"), table.get("PASSWORD")
-        if isinstance(user, bytes | str) and isinstance(password, bytes | str):
-            return _text(user), _text(password)
-        return None
+        if user is None or password is None or user.letter != "S" or password.letter != "S":
+            return None
+        return _text(user.value), _text(password.value)
     raise ConnectionFailure(
         SYNTAX_ERROR, f"unknown authentication mechanism '{mechanism}'"
     )
 
 
-def capabilities_of(client_properties: dict[str, Any]) -> dict[str, Any]:
+def capabilities_of(client_properties: Table) -> dict[str, Any]:
     """What a client says that it understands."""
     found = client_properties.get("capabilities")
-    return found if isinstance(found, dict) else {}
+    if found is None or found.letter != "F":
+        return {}
+    return {name: field.value for name, field in found.value.items()}
 
 
-def _text(value: bytes | str) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from hubbub.broker.timers import Timer
     from hubbub.broker.work_item import Item
     from hubbub.broker.work_queue import WorkQueue
+    from hubbub.protocols.amqp.consuming import Consumer
     from hubbub.protocols.amqp.queue_arguments import QueueArguments, QueueType
+    from hubbub.protocols.amqp.streams import Stream
     from hubbub.protocols.amqp.tables import Table
 
 
@@ -29,6 +31,7 @@ class AmqpQueue:
         "durable",
         "expiry",
         "id",
+        "members",
         "name",
         "owner",
         "parsed",
@@ -57,7 +60,8 @@ class AmqpQueue:
         self.parsed = parsed
         self.id = id_
         self.work: WorkQueue | None = None
-        self.stream: Callable[[Item], int] | None = None
+        self.stream: Stream | None = None
+        self.members: dict[Consumer, None] = {}
         self.refused: Callable[[Item], None] | None = None
         self.deleted = False
         self.used_at = 0.0  # for x-expires, monotonic seconds
@@ -80,13 +84,18 @@ class AmqpQueue:
 
     @property
     def consumers(self) -> int:
-        """How many take from it; of a stream only its session knows."""
-        return 0 if self.work is None else len(self.work.takers)
+        """How many take from it."""
+        return len(self.members)
+
+    @property
+    def has_exclusive_consumer(self) -> bool:
+        """Whether somebody takes from it who wants no others."""
+        return any(consumer.exclusive for consumer in self.members)
 
     def put(self, item: Item) -> int:
         """Give it a message: 1 if it is taken, 0 if not."""
         if self.work is None:
-            return 0 if self.stream is None else self.stream(item)
+            return 0 if self.stream is None else self.stream.put(item)
         taken = self.work.put(item)
         if not taken and self.refused is not None:
             self.refused(item)

@@ -23,6 +23,7 @@ from hubbub.protocols.amqp.queue_arguments import (
     queue_type,
 )
 from hubbub.protocols.amqp.refusals import check_name, locked, no_such, queue_in
+from hubbub.protocols.amqp.streams import Stream, open_topic
 from hubbub.protocols.amqp.tables import decode_table
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Queues:
         dead_letters: DeadLetters,
         *,
         unbind: Callable[[AmqpQueue], list[StoredKey]],
+        changed: Callable[[str], None],
         on_deleted: Callable[[AmqpQueue], None],
     ) -> None:
         self._by_name = by_name
@@ -68,6 +70,7 @@ class Queues:
         self._routing = routing
         self._dead_letters = dead_letters
         self._unbind = unbind
+        self._changed = changed
         self._on_deleted = on_deleted
         self._of_owner: dict[object, dict[AmqpQueue, None]] = {}
 
@@ -171,7 +174,7 @@ class Queues:
         if queue.owner is not None:
             self._of_owner[queue.owner].pop(queue, None)
         forgotten = self._unbind(queue)
-        self._routing.queue_changed(queue.name)
+        self._changed(queue.name)
         contain(self._on_deleted, queue)
         if queue.durable and work is None:
             forgotten.append(self._definitions.stream_key(queue.name))
@@ -227,7 +230,9 @@ class Queues:
             parsed=parsed,
             id_=stored.id,
         )
-        if not is_stream:
+        if is_stream:
+            queue.stream = Stream(self._broker, open_topic(self._broker, queue))
+        else:
             self._open(queue)
         self._add(queue)
 
@@ -290,6 +295,7 @@ class Queues:
                 fingerprint(queue.arguments),
             )
             if queue.kind == "stream":
+                queue.stream = Stream(self._broker, open_topic(self._broker, queue))
                 self._definitions.store(self._definitions.stream_key(queue.name), stored)
                 return
             attributes = msgspec.msgpack.encode(stored)
@@ -306,7 +312,7 @@ class Queues:
         self.used(queue)
         if queue.parsed.expires_ms is not None:
             self._expire_after(queue, queue.parsed.expires_ms / 1000)
-        self._routing.queue_changed(queue.name)
+        self._changed(queue.name)
 
     def _expire_after(self, queue: AmqpQueue, seconds: float) -> None:
         queue.expiry = self._timers.after(seconds, partial(self._may_expire, queue))

@@ -139,10 +139,14 @@ cdef class AmqpReader(StreamSession):
                 self._method(channel, payload, size)
             elif channel.is_closing:
                 pass
-            elif kind == FRAME_HEADER:
-                channel.header(payload, size)
             else:
-                channel.body(payload, size)
+                # Here, and not where its method came, which may have been in an earlier chunk.
+                if channel not in self._published:
+                    self._published.append(channel)
+                if kind == FRAME_HEADER:
+                    channel.header(payload, size)
+                else:
+                    channel.body(payload, size)
         except ChannelError as error:
             self._finish()
             self.channel_failed(channel, error, payload[:size] if kind == FRAME_METHOD else b"")
@@ -158,8 +162,6 @@ cdef class AmqpReader(StreamSession):
         if get_short(payload) == CLASS_BASIC and not channel.is_closing:
             if method == METHOD_PUBLISH:
                 self.has_published = True
-                if channel not in self._published:
-                    self._published.append(channel)
                 channel.publish_method(payload + METHOD_BYTES, size - METHOD_BYTES)
                 return 0
             if method == METHOD_ACK and size == ACK_BYTES and not channel.in_transaction:

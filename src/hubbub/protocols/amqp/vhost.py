@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from hubbub.broker.broker import Broker
     from hubbub.protocols.amqp.bindings import Destination
+    from hubbub.protocols.amqp.crossing import Crossing
     from hubbub.protocols.amqp.definitions import StoredKey
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table
@@ -65,6 +66,7 @@ class VirtualHost:
         self.broker = broker
         self.exchanges: dict[str, Exchange] = {}
         self.bindings = Bindings()
+        self.watcher: Crossing | None = None  # wants to know what comes and goes
         self._definitions = Definitions(broker.table(TABLE), broker.timers, name)
         self.queues: dict[str, AmqpQueue] = {}
         self._routing = Routing(self.exchanges, self.queues, self.bindings)
@@ -76,6 +78,7 @@ class VirtualHost:
             self._routing,
             DeadLetters(self.exchanges, self._routing, broker.timers),
             unbind=lambda queue: self._unbind(self.bindings.of_destination(queue)),
+            changed=self._queue_changed,
             on_deleted=on_queue_deleted,
         )
         for each, type_ in PREDECLARED.items():
@@ -309,6 +312,8 @@ class VirtualHost:
         self.exchanges[exchange.name] = exchange
         self.bindings.exchange_declared(exchange)
         self._routing.changed(exchange)  # it may be the alternate of others
+        if self.watcher is not None:
+            self.watcher.exchange_added(exchange)
 
     def _remove_exchange(self, exchange: Exchange) -> list[StoredKey]:
         """Take an exchange away, and all that is bound to it; what is to be forgotten."""
@@ -321,6 +326,8 @@ class VirtualHost:
         self._routing.changed(exchange)
         self.bindings.exchange_deleted(exchange)
         del self.exchanges[exchange.name]
+        if self.watcher is not None:
+            self.watcher.exchange_removed(exchange)
         if exchange.delayed is not None:
             contain(exchange.delayed.delete)
         return [self._definitions.exchange_key(exchange.name)] if exchange.durable else []
@@ -341,6 +348,8 @@ class VirtualHost:
             )
         self.bindings.add(binding)
         self._routing.changed(source)
+        if self.watcher is not None:
+            self.watcher.bound(binding)
 
     def _binding(
         self, exchange: str, end: Destination | None, key: bytes, arguments: Table
@@ -368,9 +377,18 @@ class VirtualHost:
                 forgotten += self._drop_exchange(source)
         return forgotten
 
+    def _queue_changed(self, name: str) -> None:
+        self._routing.queue_changed(name)
+        if self.watcher is not None and name in self.queues:
+            self.watcher.declared(name)
+        elif self.watcher is not None:
+            self.watcher.deleted(name)
+
     def _remove_binding(self, binding: Binding) -> list[StoredKey]:
         self.bindings.remove(binding)
         self._routing.changed(binding.source)
+        if self.watcher is not None:
+            self.watcher.unbound(binding)
         return [self._definitions.binding_key(binding)] if binding.durable else []
 
     # --- a start -------------------------------------------------------------------------------
