@@ -233,6 +233,23 @@ def test_the_log_of_a_half_deleted_queue_is_found_and_deleted(bench):
     assert again.broker.topics.get(Address("__hubbub_queue.2")) is not None
 
 
+def test_what_may_have_been_delivered_before_a_stop_says_so(bench):
+    queue = durable(bench)
+    store(bench, queue, *numbers(*range(4)))
+    entries = [queue.get(), queue.get()]
+    assert [entry.redelivered for entry in entries] == [False, False]
+    bench.queues.close()
+    again = bench.restarted()
+    queue = again.queues.get("q")
+    store(again, queue, b"4")
+    entries = [queue.get() for _ in range(5)]
+    assert [entry.redelivered for entry in entries] == [True, True, False, False, False]
+    for entry in entries[:4]:
+        queue.settle(entry)
+    again.queues.flush()  # and then it is killed
+    assert again.restarted().queues.get("q").get().redelivered
+
+
 # --- crashes ----------------------------------------------------------------------------------
 
 
@@ -673,6 +690,26 @@ def test_a_power_cut_while_a_log_is_stored_anew_takes_nothing(seed):
     found = again.drain(again.queues.get("q"))
     assert [value for value in found if len(value) == 1] == numbers(*range(5))
     assert leased.item().value == b"0"
+
+
+def test_the_old_place_of_what_is_stored_anew_stays_until_the_new_one_is_durable():
+    bench = Bench(HeldLog())
+    bench.queues.rewrite_bytes = 0
+    queue = durable(bench)
+    store(bench, queue, *numbers(*range(5)))
+    fill(bench, queue, 50)
+    settle_all_but_old(bench, queue)
+    bench.log.sync()
+    bench.queues.trim()
+    bench.pass_time()
+    bench.pass_time()
+    assert queue.log.live.first() > 50
+    bench.queues.trim()
+    again = Bench(bench.log.survivor(power_cut=True))
+    assert again.drain(again.queues.get("q")) == numbers(*range(5))
+    bench.log.sync()
+    assert queue.log.partition.start_offset > 50
+    assert bench.drain(queue) == numbers(*range(5))
 
 
 def test_nothing_is_lost_where_the_disk_is_full_while_a_log_is_stored_anew():

@@ -7,6 +7,7 @@ so that nobody has a message that a crash could take out of the queue.
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdlib cimport free, realloc
 
@@ -18,16 +19,12 @@ from hubbub.broker.work_item cimport hold, release, weight
 
 import logging
 
-from hubbub.model.errors import HubbubError, StorageError
+from hubbub.model.errors import HubbubError
 
 logger = logging.getLogger(__name__)
 
 cdef extern from "Python.h":
     void _decref "Py_DECREF" (PyObject*)
-
-cdef enum:
-    LEASED = 1
-    GONE = 2
 
 cdef int64_t NO_LIMIT = 2 ** 62
 
@@ -36,8 +33,6 @@ cdef int64_t NO_LIMIT = 2 ** 62
 HELD_MOST = 16 * 1024 * 1024
 
 cdef enum:
-    # And by how much that grows before what could not be let go yet is looked at again.
-    PAGE_STEP = 1024 * 1024
     # What is appended between two looks at what of the log can be given back.
     TRIM_STEP = 32 * 1024 * 1024
 
@@ -45,50 +40,8 @@ cdef enum:
 RETRY_AFTER = 1.0
 
 
-@cython.no_gc
-@cython.freelist(1024)
-cdef class Entry:
-
-    def __dealloc__(self):
-        if self._state == LEASED:  # dropped by mistake: nobody may find it in the list
-            self.queue._end_lease(self)
-
-    cpdef Item item(self):
-        cdef Item item = self._item
-        if item is None:
-            if self.queue.log is not None and self.offset >= 0:
-                item = self.queue.log.read(self.offset)
-            if item is None:
-                raise StorageError("the message is lost")
-        return item
-
-
-cdef class Taker(Creditor):
-
-    cdef int deliver(self, Entry entry) except -1:
-        """Take it; it is the taker's to settle or to give back."""
-        return 0
-
-
-cdef class OpenTaker(Taker):
-
-    @property
-    def room(self):
-        return 0
-
-    def take(self, entry):
-        """See the stub."""
-
-    cdef Py_ssize_t credit(self) except -1:
-        return max(0, self.room)
-
-    cdef int deliver(self, Entry entry) except -1:
-        self.take(entry)
-        return 0
-
-
 @cython.final
-cdef class WorkQueue(Noting):
+cdef class WorkQueue(Lender):
 
     def __init__(self, str name not None, settings not None, Round work_round not None,
                  bytes attributes not None=b"", QueueLog log=None, on_grown=None):
@@ -105,11 +58,13 @@ cdef class WorkQueue(Noting):
         self._delivery_limit = -1 if limit is None else limit
         self._waiting = WaitingLine(settings.priorities)
         self._takers = Takers(settings.single_active)
+        self.leases = Leases()
         self.held_most = HELD_MOST
         self.log = log
         self._on_grown = on_grown
         if log is not None:
             self._next_order = recover(log, self._waiting)
+            self.recovered_before = self._delivered_before = log.delivered_before
             self.wake()
 
     def __dealloc__(self):
@@ -124,6 +79,10 @@ cdef class WorkQueue(Noting):
     @property
     def ready_bytes(self):
         return self._waiting.bytes + self._fresh_bytes
+
+    @property
+    def unsettled(self):
+        return self.leases.count
 
     @property
     def takers(self):
@@ -242,7 +201,7 @@ cdef class WorkQueue(Noting):
             if taker is None or not self._load_head():
                 break
             if self._waiting.pop(&place):
-                taker.deliver(self._lease(&place, self._waiting.top))
+                self._deliver(taker, self._lease(&place))
         self._expire()
         if self._limited and not self._refuses:
             while self._waiting.count > self._most or self._waiting.bytes > self._most_bytes:
@@ -252,6 +211,16 @@ cdef class WorkQueue(Noting):
             self._let_go()
         return self._arm()
 
+    cdef int _deliver(self, Taker taker, Entry entry) except -1:
+        if entry.order >= self._delivered_before:
+            self._delivered_before = entry.order + 1
+        try:
+            taker.deliver(entry)
+        except BaseException:
+            self.give_back(entry, False)
+            raise
+        return 0
+
     cpdef Entry get(self):
         cdef Place place
         if self._fresh_count:
@@ -260,8 +229,9 @@ cdef class WorkQueue(Noting):
         self._expire()
         if not self._load_head() or not self._waiting.pop(&place):
             return None
-        entry = self._lease(&place, self._waiting.top)
+        entry = self._lease(&place)
         self._arm()
+        self._delivered_before = max(self._delivered_before, entry.order + 1)
         return entry
 
     cdef bint _load_head(self) except -1:
@@ -285,81 +255,30 @@ cdef class WorkQueue(Noting):
 
     cdef int _let_go(self) except -1:
         """Keep in the log only what is stored and not near its turn, where it is much."""
-        cdef Entry entry
         if self._waiting_held > max(self.held_most, self._page_at):
             self._waiting_held -= page_out(
                 self._waiting, self.log, self.round.held,
                 self._waiting_held - self.held_most // 2, False)
-            self._page_at = self._waiting_held + PAGE_STEP
+            # What could not be let go yet is looked at again when there is noticeably more.
+            self._page_at = self._waiting_held + self.held_most // 16
         elif self._waiting_held < self.held_most:
             self._page_at = 0
-        while self._leased_held > self.held_most and self._held_lease != NULL:
-            entry = <Entry>self._held_lease
-            if entry.offset >= 0 and entry._item is not None:
-                if not self.log.is_durable(entry.offset):
-                    break
-                self._leased_held -= weight(entry._item)
-                release(self.round.held, entry._item)
-                entry._item = None
-            self._held_lease = entry._after
-        return 0
+        return self.leases.let_go(self.log, self.round.held, self.held_most)
 
     def page_out(self, int64_t most):
         if self.log is not None and self._waiting_held > most:
             self._waiting_held -= page_out(
                 self._waiting, self.log, self.round.held, self._waiting_held - most, True)
 
+    cdef Entry _lease(self, Place* place):
+        """A lease of what was just taken out of the line."""
+        self._taken(place)
+        return self.leases.begin(self, place, self._waiting.top)
+
     cdef int _taken(self, Place* place) noexcept:
         """The place was taken out of the line."""
         if place.offset >= 0 and place.item != NULL:
             self._waiting_held -= weight(<Item>place.item)
-        return 0
-
-    cdef Entry _lease(self, Place* place, int level):
-        """A lease of what was taken out of the line, with its reference."""
-        cdef Entry entry = Entry.__new__(Entry)
-        self._taken(place)
-        entry.queue = self
-        entry.offset = place.offset
-        entry.order = place.order
-        entry.expires_ms = place.expires_ms
-        entry.deliveries = place.deliveries
-        entry._size = place.size
-        entry._level = level
-        entry._state = LEASED
-        if place.item != NULL:
-            entry._item = <Item>place.item
-            _decref(place.item)
-            if place.offset >= 0:
-                self._leased_held += weight(entry._item)
-        self.unsettled += 1
-        entry._before = self._last_lease
-        entry._after = NULL
-        if self._last_lease == NULL:
-            self._first_lease = <PyObject*>entry
-        else:
-            (<Entry>self._last_lease)._after = <PyObject*>entry
-        self._last_lease = <PyObject*>entry
-        if self._held_lease == NULL:
-            self._held_lease = <PyObject*>entry
-        return entry
-
-    cdef int _end_lease(self, Entry entry) noexcept:
-        """Whoever has the entry can do nothing more with it."""
-        entry._state = GONE
-        self.unsettled -= 1
-        if entry._before == NULL:
-            self._first_lease = entry._after
-        else:
-            (<Entry>entry._before)._after = entry._after
-        if entry._after == NULL:
-            self._last_lease = entry._before
-        else:
-            (<Entry>entry._after)._before = entry._before
-        if self._held_lease == <PyObject*>entry:
-            self._held_lease = entry._after
-        if entry.offset >= 0 and entry._item is not None:
-            self._leased_held -= weight(entry._item)
         return 0
 
     cdef int _expire(self) except -1:
@@ -403,13 +322,13 @@ cdef class WorkQueue(Noting):
     # Settling.
 
     cpdef int settle(self, Entry entry) except -1:
-        if entry._state != LEASED or entry.queue is not self:
+        if not entry.leased or entry.queue is not self:
             return 0
-        self._end_lease(entry)
-        if entry._item is not None:
-            release(self.round.held, entry._item)
+        self.leases.end(entry)
+        if entry.held is not None:
+            release(self.round.held, entry.held)
         if entry.offset >= 0 and self.log is not None:
-            self.log.settle(entry.offset, entry._size)
+            self.log.settle(entry.offset, entry.size)
             self.note()
         elif self._waiting.count:
             self.note()  # its taker has room again
@@ -417,7 +336,7 @@ cdef class WorkQueue(Noting):
 
     cpdef int give_back(self, Entry entry, bint counts) except -1:
         cdef Place place
-        if entry._state != LEASED or entry.queue is not self:
+        if not entry.leased or entry.queue is not self:
             return 0
         if self.deleted:
             return self.settle(entry)
@@ -427,24 +346,24 @@ cdef class WorkQueue(Noting):
                 return self._bury(entry, "delivery_limit")
             if entry.offset >= 0:
                 self.log.attempt(entry.offset, entry.deliveries)
-        self._end_lease(entry)
+        self.leases.end(entry)
         place.order = entry.order
         place.offset = entry.offset
         place.expires_ms = entry.expires_ms
         place.deliveries = entry.deliveries
-        place.size = entry._size
+        place.size = entry.size
         place.item = NULL
-        if entry._item is not None:
-            place.item = <PyObject*>entry._item
-            Py_INCREF(entry._item)
+        if entry.held is not None:
+            place.item = <PyObject*>entry.held
+            Py_INCREF(entry.held)
             if entry.offset >= 0:
-                self._waiting_held += weight(entry._item)
-        self._waiting.give_back(entry._level, &place)
+                self._waiting_held += weight(entry.held)
+        self._waiting.give_back(entry.level, &place)
         self.note()
         return 0
 
     cpdef int reject(self, Entry entry) except -1:
-        if entry._state == LEASED and entry.queue is self:
+        if entry.leased and entry.queue is self:
             self._bury(entry, "rejected")
         return 0
 
@@ -457,7 +376,7 @@ cdef class WorkQueue(Noting):
         elif not self._load_head():
             return False
         elif self._waiting.pop(&place):
-            self._bury(self._lease(&place, self._waiting.top), reason)
+            self._bury(self._lease(&place), reason)
         return True
 
     cdef int _bury(self, Entry entry, str reason) except -1:
@@ -471,12 +390,12 @@ cdef class WorkQueue(Noting):
             except Exception:
                 logger.exception("a dead letter of queue %s is lost", self.name)
             self.round.targets = before
-        if targets and entry.offset >= 0 and self.log is not None and entry._state == LEASED:
+        if targets and entry.offset >= 0 and self.log is not None and entry.leased:
             # Power loss could take it back there: here it is settled when it is durable there.
-            self.round.buried.append((self, entry.offset, entry._size, targets))
-            self._end_lease(entry)
-            if entry._item is not None:
-                release(self.round.held, entry._item)
+            self.round.buried.append((self, entry.offset, entry.size, targets))
+            self.leases.end(entry)
+            if entry.held is not None:
+                release(self.round.held, entry.held)
             return self.note()
         return self.settle(entry)
 
@@ -539,23 +458,22 @@ cdef class WorkQueue(Noting):
             self.log.partition.when_durable(self.log.end, done)
 
     def rewrite(self, int64_t limit):
-        cdef Rewriting rewriting = Rewriting(self.log, limit, self.round.timers.wall_ms)
-        cdef PyObject* at = self._first_lease
-        cdef Entry entry
-        cdef Place place
-        while at != NULL:
-            entry = <Entry>at
-            place.order = entry.order
-            place.offset = entry.offset
-            place.expires_ms = entry.expires_ms
-            place.deliveries = entry.deliveries
-            place.item = <PyObject*>entry._item if entry._item is not None else NULL
-            rewriting.add(&place, entry._level, &entry.offset)
-            at = entry._after
-        rewriting.add_line(self._waiting)
-        if rewriting.count:
-            rewriting.finish()
+        cdef Rewriting rewriting = Rewriting(
+            self.log, self.round.held, limit, self.round.timers.wall_ms)
+        cdef int64_t held = self.leases.held_bytes
+        try:
+            self.leases.rewrite(rewriting)
+            rewriting.add_line(self._waiting)
+            if rewriting.count:
+                rewriting.finish()
+        finally:
+            self._waiting_held += rewriting.loaded - (self.leases.held_bytes - held)
+            self.note()  # what was read may be too much to hold
         return rewriting.count > 0
+
+    def rest(self):
+        if self.log is not None:
+            self.log.close(self._delivered_before, self.round.timers.wall_ms)
 
     def close(self):
         self.deleted = True
