@@ -52,6 +52,7 @@ class HeldPartition(MemoryPartition):
         found.start_offset = min(self.start_offset, found.end_offset)
         found._entries = [e for e in self._entries if e.info.next_offset <= found.end_offset]
         found._next_offsets = [entry.info.next_offset for entry in found._entries]
+        found.size = sum(len(entry.data) for entry in found._entries)
         return found
 
 
@@ -64,6 +65,13 @@ class HeldLog(MemoryLog):
 
     def open(self, number: int, partition: int, settings: Any) -> HeldPartition:
         return self.partitions.setdefault((number, partition), HeldPartition(settings))
+
+    def sizes(self, number: int) -> dict[int, int]:
+        return {
+            index: partition.size
+            for (topic, index), partition in self.partitions.items()
+            if topic == number
+        }
 
     def sync(self) -> None:
         for partition in list(self.partitions.values()):

@@ -3,11 +3,13 @@ from libc.stdint cimport int64_t
 from hubbub.broker.queue_log cimport QueueLog
 from hubbub.broker.queue_records cimport RecordWriter
 from hubbub.broker.waiting_line cimport Place, WaitingLine
+from hubbub.broker.work_item cimport Held
 from hubbub.log.builder cimport BatchBuilder
 
 
 cdef class Rewriting:
     cdef QueueLog _log
+    cdef Held _held
     cdef int64_t _limit
     cdef int64_t _now_ms
     cdef RecordWriter _writer
@@ -15,6 +17,7 @@ cdef class Rewriting:
     cdef int64_t** _where       # what says the offset of each that is in the batch
     cdef int64_t* _before       # and those offsets
     cdef readonly Py_ssize_t count
+    cdef int64_t loaded         # bytes that are in memory now and were not
     cdef Py_ssize_t _room
 
     cdef int add(self, Place* place, int level, int64_t* where) except -1

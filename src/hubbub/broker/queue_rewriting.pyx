@@ -1,11 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Messages at the front of a log, stored anew at its end: what lay between can be given back."""
 
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdlib cimport free, realloc
 
 from hubbub.broker.queue_records cimport add_settled
 from hubbub.broker.waiting_line cimport Level, ring_at
-from hubbub.broker.work_item cimport Item
+from hubbub.broker.work_item cimport Item, hold, weight
 
 from hubbub.log.builder import BatchBuilder as NewBatch
 
@@ -17,8 +19,9 @@ cdef enum:
 cdef class Rewriting:
     """One batch of messages at offsets before ``limit``; it settles them where they were."""
 
-    def __init__(self, QueueLog log not None, int64_t limit, int64_t now_ms):
+    def __init__(self, QueueLog log not None, Held held not None, int64_t limit, int64_t now_ms):
         self._log = log
+        self._held = held
         self._limit = limit
         self._now_ms = now_ms
         self._writer = RecordWriter()
@@ -31,17 +34,21 @@ cdef class Rewriting:
     cdef int add(self, Place* place, int level, int64_t* where) except -1:
         """Take it into the batch, if it is one of those and there is room.
 
-        ``where`` says its offset, until ``finish`` at least. Raises StorageError.
+        ``where`` says its offset, until ``finish`` at least. The place has its item then: what was
+        just appended cannot be read before it is durable. Raises StorageError.
         """
         cdef Item item
         if not 0 <= place.offset < self._limit or self._batch.size >= STEP_BYTES:
             return 0
-        if place.item != NULL:
-            item = <Item>place.item
-        else:
+        if place.item == NULL:
             item = self._log.read(place.offset)
             if item is None:
                 return 0  # which is seen when its turn comes
+            Py_INCREF(item)
+            place.item = <PyObject*>item
+            hold(self._held, item)
+            self.loaded += weight(item)
+        item = <Item>place.item
         self._writer.add_message(self._batch, place, level, item)
         if self.count == self._room:
             self._grow()

@@ -2,6 +2,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from hubbub.broker.queue_log cimport QueueLog
+from hubbub.broker.queue_rewriting cimport Rewriting
 from hubbub.broker.takers cimport Creditor, Takers
 from hubbub.broker.waiting_line cimport Place, WaitingLine
 from hubbub.broker.work_item cimport Item
@@ -83,4 +84,5 @@ cdef class WorkQueue(Noting):
     cdef int _expire(self) except -1
     cdef int _arm(self) except -1
     cdef int _try_again(self) except -1
+    cdef int _rewrite_leases(self, Rewriting rewriting) except -1
     cdef int _forget(self, Place* place) except -1

@@ -13,7 +13,6 @@ from libc.stdlib cimport free, realloc
 from hubbub.broker.queue_log cimport REFUSED
 from hubbub.broker.queue_paging cimport load, page_out
 from hubbub.broker.queue_recovery cimport recover
-from hubbub.broker.queue_rewriting cimport Rewriting
 from hubbub.broker.work_item cimport hold, release, weight
 
 import logging
@@ -36,8 +35,6 @@ cdef int64_t NO_LIMIT = 2 ** 62
 HELD_MOST = 16 * 1024 * 1024
 
 cdef enum:
-    # And by how much that grows before what could not be let go yet is looked at again.
-    PAGE_STEP = 1024 * 1024
     # What is appended between two looks at what of the log can be given back.
     TRIM_STEP = 32 * 1024 * 1024
 
@@ -290,7 +287,8 @@ cdef class WorkQueue(Noting):
             self._waiting_held -= page_out(
                 self._waiting, self.log, self.round.held,
                 self._waiting_held - self.held_most // 2, False)
-            self._page_at = self._waiting_held + PAGE_STEP
+            # What could not be let go yet is looked at again when there is noticeably more.
+            self._page_at = self._waiting_held + self.held_most // 16
         elif self._waiting_held < self.held_most:
             self._page_at = 0
         while self._leased_held > self.held_most and self._held_lease != NULL:
@@ -539,7 +537,25 @@ cdef class WorkQueue(Noting):
             self.log.partition.when_durable(self.log.end, done)
 
     def rewrite(self, int64_t limit):
-        cdef Rewriting rewriting = Rewriting(self.log, limit, self.round.timers.wall_ms)
+        cdef Rewriting rewriting = Rewriting(
+            self.log, self.round.held, limit, self.round.timers.wall_ms)
+        cdef int64_t leased = -1
+        try:
+            self._rewrite_leases(rewriting)
+            leased = rewriting.loaded
+            rewriting.add_line(self._waiting)
+            if rewriting.count:
+                rewriting.finish()
+        finally:
+            if leased < 0:
+                leased = rewriting.loaded
+            self._leased_held += leased
+            self._waiting_held += rewriting.loaded - leased
+            self._held_lease = self._first_lease
+            self.note()  # what was read may be too much to hold
+        return rewriting.count > 0
+
+    cdef int _rewrite_leases(self, Rewriting rewriting) except -1:
         cdef PyObject* at = self._first_lease
         cdef Entry entry
         cdef Place place
@@ -549,13 +565,13 @@ cdef class WorkQueue(Noting):
             place.offset = entry.offset
             place.expires_ms = entry.expires_ms
             place.deliveries = entry.deliveries
-            place.item = <PyObject*>entry._item if entry._item is not None else NULL
+            place.item = NULL if entry._item is None else <PyObject*>entry._item
             rewriting.add(&place, entry._level, &entry.offset)
+            if entry._item is None and place.item != NULL:
+                entry._item = <Item>place.item
+                _decref(place.item)
             at = entry._after
-        rewriting.add_line(self._waiting)
-        if rewriting.count:
-            rewriting.finish()
-        return rewriting.count > 0
+        return 0
 
     def close(self):
         self.deleted = True
