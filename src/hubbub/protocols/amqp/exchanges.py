@@ -36,7 +36,7 @@ class Routed(Protocol):
 class Matcher(Protocol):
     """Finds the bindings of one exchange that a message goes by."""
 
-    def check(self, binding: Binding) -> None:
+    def check(self, binding: Binding, /) -> None:
         """Refuse a binding that means nothing here. Raises ChannelError (406)."""
 
     def add(self, binding: Binding) -> None:
@@ -45,7 +45,7 @@ class Matcher(Protocol):
     def remove(self, binding: Binding) -> None:
         """One binding less."""
 
-    def match(self, message: Routed) -> Iterable[Binding]:
+    def match(self, message: Routed, /) -> Iterable[Binding]:
         """The bindings for a message; may say some twice."""
 
 
@@ -91,7 +91,7 @@ class Fanout:
         """See Matcher."""
         del self._bindings[binding]
 
-    def match(self, message: Routed) -> Iterable[Binding]:
+    def match(self, _message: Routed) -> Iterable[Binding]:
         """See Matcher."""
         return self._bindings
 

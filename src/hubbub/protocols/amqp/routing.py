@@ -78,13 +78,12 @@ class Routing:
             each.cache.clear()
 
     def queue_changed(self, name: str) -> None:
-        """A queue came or went, which the default exchange finds by its name."""
+        """A queue came or went, which the default exchange finds by its name, and no other."""
         default = self._exchanges[DEFAULT_EXCHANGE]
-        kept = default.cache
-        default.cache = {}
-        self.changed(default)
-        default.cache = kept
-        if kept.pop(raw(name), None) is not None:
+        for each in self._bindings.upstream(default):
+            if each is not default:
+                self.changed(each)
+        if default.cache.pop(raw(name), None) is not None:
             self._cached -= 1
 
     def _remember(self, exchange: Exchange, key: bytes, queues: tuple[AmqpQueue, ...]) -> None:
