@@ -21,6 +21,17 @@ cdef struct Connection:
     Py_ssize_t carried
     char* receipts  # of a subscriber that sends some: those that have not left
     Py_ssize_t receipts_size
+    int64_t unconfirmed  # deliveries since its last receipt
+
+# How a protocol's receipts look; see `answers.Receipt`.
+cdef struct ReceiptForm:
+    char[16] before
+    char[16] after
+    Py_ssize_t before_size
+    Py_ssize_t after_size
+    Py_ssize_t identifier_size
+    Py_ssize_t size  # of a receipt; 0: a protocol of lines
+    bint cumulative
 
 cdef struct Group:
     int* publishers
@@ -36,6 +47,15 @@ cdef struct Group:
 cdef inline uint32_t load32(const char* at) noexcept nogil:
     cdef uint32_t value
     memcpy(&value, at, sizeof(value))
+    return value
+
+
+cdef inline int64_t load_big(const char* at, Py_ssize_t size) noexcept nogil:
+    """A number of ``size`` bytes in network byte order."""
+    cdef int64_t value = 0
+    cdef Py_ssize_t number
+    for number in range(size):
+        value = value << 8 | <unsigned char>at[number]
     return value
 
 
