@@ -24,8 +24,11 @@ class Dialect(Protocol):
 
     replies: bool
     confirms: int
-    receipt: Receipt | None
     start_at: int
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """How receipts look; None: a protocol of lines."""
 
     def prepare_publisher(self, connection: socket.socket, group: int, subject: str) -> None:
         """Introduce a publisher to ``subject``, and wait until it was taken. Raises OSError."""

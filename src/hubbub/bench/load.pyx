@@ -418,7 +418,7 @@ cdef class Load:
 
     cdef inline int64_t acknowledged_by(self, const char* at, Connection* publisher,
                                         int64_t receipts) noexcept nogil:
-        """How many messages behind the first ``receipts`` a receipt is for; 0: it is not in turn."""
+        """How many messages behind the first ``receipts`` a receipt is for; 0: it is not next."""
         cdef ReceiptForm* form = &self.receipt
         cdef int64_t before = publisher.replies + receipts, identifier, ahead
         cdef bint all_up_to = False
