@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -120,6 +121,34 @@ def test_a_broker_that_does_not_start_says_what_it_said(tmp_path):
         running(broken, "redis", tmp_path / "broken"),
     ):
         pass
+
+
+def test_what_runs_beside_a_broker_gives_it_an_environment_and_ends_with_it(tmp_path):
+    steps = []
+
+    @contextmanager
+    def beside(directory):
+        steps.append(directory)
+        try:
+            yield {"BESIDE": "this"}
+        finally:
+            steps.append("ended")
+
+    leaving = "import os; raise SystemExit(os.environ['BESIDE'])"
+    broken = Peer(
+        name="broken",
+        title="broken",
+        protocols=("redis",),
+        command=lambda *_: [sys.executable, "-c", leaving],
+        find=lambda: "1",
+        beside=beside,
+    )
+    with (
+        pytest.raises(UnavailableError, match="broken did not start: this"),
+        running(broken, "redis", tmp_path / "broken"),
+    ):
+        pass
+    assert steps == [tmp_path / "broken", "ended"]
 
 
 @pytest.mark.server

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What a load keeps of its connections, and of the groups that they belong to."""
+"""What a load keeps of its connections, of the groups that they belong to, and of moments."""
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport realloc
@@ -23,16 +23,6 @@ cdef struct Connection:
     Py_ssize_t receipts_size
     int64_t unconfirmed  # deliveries since its last receipt
 
-# How a protocol's receipts look; see `answers.Receipt`.
-cdef struct ReceiptForm:
-    char[16] before
-    char[16] after
-    Py_ssize_t before_size
-    Py_ssize_t after_size
-    Py_ssize_t identifier_size
-    Py_ssize_t size  # of a receipt; 0: a protocol of lines
-    bint cumulative
-
 cdef struct Group:
     int* publishers
     int* subscribers
@@ -43,19 +33,17 @@ cdef struct Group:
     int64_t granted
     int64_t completed  # messages that every subscriber has, or that were acknowledged
 
+cdef struct Moment:
+    int64_t at
+    int64_t processor
+    int64_t completed
+    int64_t received
+    int64_t replies
+
 
 cdef inline uint32_t load32(const char* at) noexcept nogil:
     cdef uint32_t value
     memcpy(&value, at, sizeof(value))
-    return value
-
-
-cdef inline int64_t load_big(const char* at, Py_ssize_t size) noexcept nogil:
-    """A number of ``size`` bytes in network byte order."""
-    cdef int64_t value = 0
-    cdef Py_ssize_t number
-    for number in range(size):
-        value = value << 8 | <unsigned char>at[number]
     return value
 
 

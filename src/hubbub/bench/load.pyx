@@ -22,6 +22,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove
 from hubbub.bench.connections cimport *
 from hubbub.bench.histogram cimport Histogram
 from hubbub.bench.readiness cimport *
+from hubbub.bench.receipts cimport *
 
 cdef enum:
     # A read: as much as Linux lets a loopback socket hold by default.
@@ -30,8 +31,6 @@ cdef enum:
     LINE_BYTES = 4096
     START_BYTES = 4  # what tells a message from anything else
     IDENTIFIERS = 65535  # from 1, as many as two bytes can tell apart
-    PACKET_IDENTIFIER_BYTES = 2  # of a message that is published with one
-    DELIVERY_TAG_BYTES = 8  # of one that is counted
     NUMBER_AT = 4  # in a payload
     MOMENT_AT = 8
     FAULT_BYTES = 200
@@ -52,13 +51,6 @@ cdef enum Phase:
     DRAINING
     LINGERING
     OVER
-
-cdef struct Moment:
-    int64_t at
-    int64_t processor
-    int64_t completed
-    int64_t received
-    int64_t replies
 
 
 cdef class Load:
@@ -88,13 +80,10 @@ cdef class Load:
                   int64_t delivered_start_at=0, int64_t rate=0, bint replies=False,
                   int64_t confirms=0, object receipt=None, bint timed=False,
                   double patience=PATIENCE_SECONDS):
+        self.delivered_bytes, self.delivered_at = delivered_bytes, delivered_at
         if len(delivered_start) != START_BYTES or min(window, write_messages, ring_messages) < 1:
             raise ValueError("a window, a write, a ring and a start of four bytes are needed")
-        self.take_form(receipt)
-        if confirms and not self.receipt.size:
-            raise ValueError("subscribers cannot confirm without receipts")
-        if confirms > 1 and not self.receipt.cumulative:
-            raise ValueError("each message has a receipt of its own")
+        self.use_receipts(receipt, confirms)
         if timed and window >= ring_messages:
             raise ValueError("a timed message in flight must not be overwritten by the next round")
         if replies and self.receipt.identifier_size == PACKET_IDENTIFIER_BYTES and (
@@ -106,35 +95,27 @@ cdef class Load:
             raise MemoryError
         self.group_count = groups
         self.published_bytes, self.published_at = published_bytes, published_at
-        self.delivered_bytes, self.delivered_at = delivered_bytes, delivered_at
         self.window, self.write_messages, self.rate = window, write_messages, rate
         self.ring_messages = ring_messages
-        self.replies, self.confirms, self.timed = replies, confirms, timed
-        if receipt is not None:
-            self.identifier_at = receipt.delivered_at
-            if self.identifier_at < 0:
-                self.identifier_at += delivered_at
+        self.replies, self.timed = replies, timed
         self.patience = <int64_t>(patience * 1e9)
         self.start, self.start_at = load32(delivered_start), delivered_start_at
         self.rings = []
         self.delivery = Histogram()
         self.acknowledgement = Histogram()
 
-    cdef take_form(self, receipt):
-        cdef ReceiptForm* form = &self.receipt
-        if receipt is None:
+    cdef use_receipts(self, receipt, int64_t confirms):
+        if receipt is not None:
+            form_of(receipt, &self.receipt)
+        elif confirms:
+            raise ValueError("subscribers cannot confirm without receipts")
+        else:
             return
-        cdef bytes before = receipt.before, after = receipt.after
-        if not 0 < len(before) <= sizeof(form.before) or len(after) > sizeof(form.after):
-            raise ValueError("a receipt begins with some bytes, and at most 16 on either side")
-        if receipt.identifier_bytes not in (PACKET_IDENTIFIER_BYTES, DELIVERY_TAG_BYTES):
-            raise ValueError("an identifier has two bytes or eight")
-        memcpy(form.before, <const char*>before, len(before))
-        memcpy(form.after, <const char*>after, len(after))
-        form.before_size, form.after_size = len(before), len(after)
-        form.identifier_size = receipt.identifier_bytes
-        form.cumulative = receipt.cumulative
-        form.size = form.before_size + form.identifier_size + form.cumulative + form.after_size
+        if confirms > 1 and not self.receipt.cumulative:
+            raise ValueError("each message has a receipt of its own")
+        self.confirms, self.identifier_at = confirms, receipt.delivered_at
+        if self.identifier_at < 0:
+            self.identifier_at += self.delivered_at
 
     def __dealloc__(self):
         cdef int number
@@ -419,25 +400,14 @@ cdef class Load:
     cdef inline int64_t acknowledged_by(self, const char* at, Connection* publisher,
                                         int64_t receipts) noexcept nogil:
         """How many messages behind the first ``receipts`` a receipt is for; 0: it is not next."""
-        cdef ReceiptForm* form = &self.receipt
-        cdef int64_t before = publisher.replies + receipts, identifier, ahead
+        cdef int64_t before = publisher.replies + receipts
         cdef bint all_up_to = False
-        if memcmp(at, form.before, form.before_size) != 0:
-            return 0
-        at += form.before_size
-        identifier = load_big(at, form.identifier_size)
-        at += form.identifier_size
-        if form.cumulative:
-            all_up_to = at[0] == 1
-            at += 1
-        if memcmp(at, form.after, form.after_size) != 0:
-            return 0
-        if form.identifier_size == PACKET_IDENTIFIER_BYTES:
+        cdef int64_t identifier = read_receipt(&self.receipt, at, &all_up_to)
+        if self.receipt.identifier_size == PACKET_IDENTIFIER_BYTES:
             return identifier == before % self.ring_messages + 1
-        ahead = identifier - before
-        if identifier > publisher.granted // self.published_bytes or ahead < 1:
+        if not before < identifier <= publisher.granted // self.published_bytes:
             return 0
-        return ahead if all_up_to else ahead == 1
+        return identifier - before if all_up_to else identifier == before + 1
 
     cdef void count(self, Connection* publisher, int64_t replies) noexcept nogil:
         cdef int64_t now, moment
@@ -527,24 +497,16 @@ cdef class Load:
             expected[0] = number + 1
 
     cdef void confirm(self, Connection* subscriber, const char* identifier) noexcept nogil:
-        cdef ReceiptForm* form = &self.receipt
-        cdef char* at = subscriber.receipts + subscriber.receipts_size
         subscriber.unconfirmed += 1
         if subscriber.unconfirmed < self.confirms:
             return
         subscriber.unconfirmed = 0
-        if subscriber.receipts_size == IDENTIFIERS * form.size:
+        if subscriber.receipts_size == IDENTIFIERS * self.receipt.size:
             self.blame("the broker does not read receipts", 0)
             return
-        memcpy(at, form.before, form.before_size)
-        at += form.before_size
-        memcpy(at, identifier, form.identifier_size)
-        at += form.identifier_size
-        if form.cumulative:
-            at[0] = self.confirms > 1
-            at += 1
-        memcpy(at, form.after, form.after_size)
-        subscriber.receipts_size += form.size
+        write_receipt(&self.receipt, subscriber.receipts + subscriber.receipts_size, identifier,
+                      self.confirms > 1)
+        subscriber.receipts_size += self.receipt.size
 
     cdef void send_receipts(self, Connection* subscriber) noexcept nogil:
         cdef Py_ssize_t size = subscriber.receipts_size

@@ -131,10 +131,8 @@ _SUBSCRIBING = 100_000
 _STORED_BYTES = 100
 _STORED_RATE = 1e6
 _OF_UNSYNCED = 0.7
-# Over mosquitto, which acknowledges what it has in memory.
-_STORED_OVER_PEER = 5
-# Over rabbitmq-server, which syncs before it confirms, and which is acknowledged each delivery.
-_CONFIRMED_OVER_PEER = 10
+# mosquitto acknowledges what it has in memory; rabbitmq-server syncs before it confirms.
+_STORED_OVER_PEER: dict[Protocol, float] = {"mqtt": 5, "amqp": 10}
 _ACKNOWLEDGED_OVER_PEER = 8
 
 
@@ -220,6 +218,35 @@ def _synced(figure: str) -> tuple[Goal, ...]:
     )
 
 
+def _stored_over_peers() -> Iterator[Row]:
+    rows = {
+        "mqtt-stored": (
+            f"{_VERB['mqtt']} at QoS 1 to a stored topic, 100 B (mosquitto: to memory)",
+            Shape(protocol="mqtt", qos=1, subscribers=0, size=_STORED_BYTES),
+            ("hubbub-disk", "hubbub-unsynced", "mosquitto"),
+        ),
+        "amqp-confirmed": (
+            f"{_VERB['amqp']} of persistent messages to a durable queue, with confirms, 100 B",
+            Shape(protocol="amqp", qos=1, subscribers=0, size=_STORED_BYTES),
+            ("hubbub-disk", "rabbitmq"),
+        ),
+    }
+    for name, (title, shape, contenders) in rows.items():
+        peer = _PEER[shape.protocol]
+        bound = _STORED_OVER_PEER[shape.protocol]
+        yield Row(
+            name=name,
+            title=title,
+            section="Stored, acknowledged after fsync",
+            measure="load",
+            protocol=shape.protocol,
+            contenders=contenders,
+            figures=("acknowledged",),
+            goals=(Goal(figure="acknowledged", bound=bound, over=peer, by="hubbub-disk"),),
+            shape=shape,
+        )
+
+
 def _stored() -> Iterator[Row]:
     yield Row(
         name="redis-stored",
@@ -232,42 +259,7 @@ def _stored() -> Iterator[Row]:
         goals=_synced("acknowledged"),
         shape=Shape(protocol="redis", subscribers=0, size=_STORED_BYTES),
     )
-    yield Row(
-        name="mqtt-stored",
-        title="MQTT PUBLISH at QoS 1 to a stored topic, 100 B (mosquitto: to memory)",
-        section="Stored, acknowledged after fsync",
-        measure="load",
-        protocol="mqtt",
-        contenders=("hubbub-disk", "hubbub-unsynced", "mosquitto"),
-        figures=("acknowledged",),
-        goals=(
-            Goal(
-                figure="acknowledged",
-                bound=_STORED_OVER_PEER,
-                over="mosquitto",
-                by="hubbub-disk",
-            ),
-        ),
-        shape=Shape(protocol="mqtt", qos=1, subscribers=0, size=_STORED_BYTES),
-    )
-    yield Row(
-        name="amqp-confirmed",
-        title="AMQP publish of persistent messages to a durable queue, with confirms, 100 B",
-        section="Stored, acknowledged after fsync",
-        measure="load",
-        protocol="amqp",
-        contenders=("hubbub-disk", "rabbitmq"),
-        figures=("acknowledged",),
-        goals=(
-            Goal(
-                figure="acknowledged",
-                bound=_CONFIRMED_OVER_PEER,
-                over="rabbitmq",
-                by="hubbub-disk",
-            ),
-        ),
-        shape=Shape(protocol="amqp", qos=1, subscribers=0, size=_STORED_BYTES),
-    )
+    yield from _stored_over_peers()
     yield Row(
         name="kafka-stored",
         title="Kafka produce, acks=all, linger 5 ms, 100 B",
