@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from hubbub.bench.amqp import Amqp
 from hubbub.bench.dialects import Mqtt, Nats, Redis, Relayed, dialect_of
 from hubbub.bench.shape import Shape
 
@@ -19,7 +20,13 @@ def ends():
         yield ours, theirs
 
 
-@pytest.mark.parametrize("dialect", [Redis(), Nats(), Mqtt(0), Mqtt(1), Relayed(Mqtt(1))])
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        *(Redis(), Nats(), Mqtt(0), Mqtt(1), Relayed(Mqtt(1))),
+        *(Amqp(Shape(protocol="amqp", subscribers=number, qos=1)) for number in (0, 1, 2)),
+    ],
+)
 def test_frames_have_one_size_whatever_they_hold(dialect):
     subjects = ("bench.00000.001", "bench.00099.100")
     published = {
@@ -55,7 +62,7 @@ def test_the_remaining_length_of_an_mqtt_packet_has_as_many_bytes_as_it_needs(re
 def test_an_mqtt_publisher_connects(ends):
     ours, theirs = ends
     theirs.sendall(CONNACK)
-    Mqtt(0).prepare_publisher(ours, 0)
+    Mqtt(0).prepare_publisher(ours, 0, "bench.00000")
     assert theirs.recv(100) == CONNECT
 
 
@@ -85,7 +92,7 @@ def test_an_mqtt_broker_that_refuses_is_quoted(ends, answers, said):
         Mqtt(1).prepare_subscriber(ours, 0, "bench.00000")
 
 
-@pytest.mark.parametrize(("protocol", "qos"), [("redis", 1), ("nats", 1), ("mqtt", 2)])
+@pytest.mark.parametrize(("protocol", "qos"), [("redis", 1), ("nats", 1), ("mqtt", 2), ("amqp", 2)])
 def test_a_quality_of_service_that_is_not_measured_is_refused(protocol, qos):
     with pytest.raises(ValueError, match=f"no {protocol} load has quality of service {qos}"):
         dialect_of(Shape(protocol=protocol, qos=qos))

@@ -11,10 +11,14 @@ BROKERS = [
     ("hubbub", "redis", 0),
     ("hubbub", "mqtt", 0),
     ("hubbub", "mqtt", 1),
+    ("hubbub", "amqp", 0),
+    ("hubbub", "amqp", 1),
     ("redis", "redis", 0),
     ("nats", "nats", 0),
     ("mosquitto", "mqtt", 0),
     ("mosquitto", "mqtt", 1),
+    ("rabbitmq", "amqp", 0),
+    ("rabbitmq", "amqp", 1),
     ("relay", "redis", 0),
     ("relay", "nats", 0),
     ("relay", "mqtt", 1),
@@ -75,7 +79,13 @@ def test_a_paced_load_is_timed(broker):
 @pytest.mark.server
 @pytest.mark.parametrize(
     ("name", "protocol", "qos"),
-    [("hubbub-disk", "redis", 0), ("hubbub-disk", "mqtt", 1), ("mosquitto", "mqtt", 1)],
+    [
+        ("hubbub-disk", "redis", 0),
+        ("hubbub-disk", "mqtt", 1),
+        ("hubbub-disk", "amqp", 1),
+        ("mosquitto", "mqtt", 1),
+        ("rabbitmq", "amqp", 1),
+    ],
 )
 def test_a_publish_without_subscribers_counts_when_it_is_acknowledged(
     tmp_path, name, protocol, qos

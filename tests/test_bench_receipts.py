@@ -1,24 +1,19 @@
 from __future__ import annotations
 
 import os
-import socket
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 
 import pytest
 
+from bench_doubles import AT_ONCE, MESSAGES, Double
+from hubbub.bench.answers import Receipt
 from hubbub.bench.dialects import Mqtt
-from hubbub.bench.generator import _ring, _ring_and_window
-from hubbub.bench.load import RING_MESSAGES_MAX, Load
+from hubbub.bench.generator import _ring_and_window
+from hubbub.bench.load import RING_MESSAGES_MAX
 from hubbub.bench.shape import Shape
 
-SUBJECT = "bench.00000"
-SIZE = 16
-DIALECT = Mqtt(1)
-FRAME = DIALECT.published(SUBJECT, b"\xff" * SIZE)
-PAYLOAD_AT = FRAME.index(b"\xff" * SIZE)
-MESSAGES = 1000
-AT_ONCE = 10
+DOUBLE = Double(Mqtt(1))
+FRAME, PAYLOAD_AT = DOUBLE.frame, DOUBLE.payload_at
+load_of, played, frames_of = DOUBLE.load_of, DOUBLE.played, DOUBLE.frames_of
 
 
 def identifier_of(frame):
@@ -27,60 +22,6 @@ def identifier_of(frame):
 
 def receipt(identifier):
     return b"\x40\x02" + identifier
-
-
-def load_of(**settings):
-    usual = {
-        "ring_messages": MESSAGES,
-        "window": MESSAGES - AT_ONCE,
-        "write_messages": AT_ONCE,
-        "replies": True,
-        "confirms": True,
-        "receipt": DIALECT.receipt,
-    }
-    return Load(
-        groups=1,
-        published_bytes=len(FRAME),
-        published_at=PAYLOAD_AT,
-        delivered_bytes=len(FRAME),
-        delivered_at=PAYLOAD_AT,
-        delivered_start=FRAME[:4],
-        patience=0.5,
-        **{**usual, **settings},
-    )
-
-
-def played(broker, *, subscribers, seconds=0.2, **settings):
-    """Run a load against ``broker``, which gets the other ends; the publisher's comes first."""
-    load = load_of(**settings)
-    ring = _ring(DIALECT, [SUBJECT], 0, settings.get("ring_messages", MESSAGES), SIZE)
-    with ExitStack() as stack, ThreadPoolExecutor() as pool:
-        ends = []
-        for number in range(1 + subscribers):
-            ours, theirs = socket.socketpair()
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            stack.enter_context(theirs)
-            ends.append((stack.enter_context(ours), theirs))
-            if number:
-                load.add_subscriber(ours.fileno(), 0)
-        load.add_publisher(ends[0][0].fileno(), ring, 0)
-        playing = pool.submit(broker, *(theirs for _, theirs in ends))
-        try:
-            load.run(0, seconds)
-        finally:
-            for ours, _ in ends:
-                ours.close()
-            # A load that has seen enough hangs up.
-            with suppress(ConnectionError):
-                playing.result()
-    return load
-
-
-def frames_of(publisher):
-    """The frames that are published, as many at a time as are written in one go."""
-    with publisher.makefile("rb") as stream:
-        while chunk := stream.read(len(FRAME) * AT_ONCE):
-            yield [chunk[at : at + len(FRAME)] for at in range(0, len(chunk), len(FRAME))]
 
 
 def test_identifiers_go_round_and_receipts_may_come_in_pieces():
@@ -204,8 +145,10 @@ def test_a_broker_that_never_reads_receipts_ends_the_run():
     [
         ({"window": MESSAGES}, "one packet identifier"),
         ({"ring_messages": RING_MESSAGES_MAX + 1}, "one packet identifier"),
-        ({"receipt": b"\x40"}, "begins with two bytes"),
-        ({"receipt": b""}, "begins with two bytes"),
+        ({"receipt": Receipt(b"\x40" * 17, 2, 0)}, "at most 16 on either side"),
+        ({"receipt": Receipt(b"\x40", 4, 0)}, "two bytes or eight"),
+        ({"receipt": None}, "without receipts"),
+        ({"confirms": 2}, "a receipt of its own"),
     ],
 )
 def test_a_load_that_could_not_tell_messages_apart_is_refused(settings, reason):
@@ -217,8 +160,8 @@ def test_a_load_that_is_refused_closes_no_descriptor_of_others():
     """Least of all 0, which is what the descriptor of a load that has none yet would be."""
     kept = os.fstat(0)
 
-    with pytest.raises(ValueError, match="begins with two bytes"):
-        load_of(receipt=b"\x40")
+    with pytest.raises(ValueError, match="without receipts"):
+        load_of(receipt=None)
 
     assert os.path.samestat(os.fstat(0), kept)
 

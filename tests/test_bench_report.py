@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -37,9 +38,8 @@ def test_every_row_has_contenders_figures_and_goals_that_there_are():
 
 def test_the_quick_set_covers_every_protocol_of_the_load_generator():
     loads = {row.protocol for row in ROWS.values() if row.measure == "load"}
-    assert (
-        {row.protocol for row in ROWS.values() if row.quick} == loads == {"redis", "nats", "mqtt"}
-    )
+    quick = {row.protocol for row in ROWS.values() if row.quick}
+    assert quick == loads == {"redis", "nats", "mqtt", "amqp"}
 
 
 def test_a_goal_is_judged_by_the_median_of_the_ratios_of_each_round():
@@ -121,6 +121,34 @@ def test_a_broker_that_does_not_start_says_what_it_said(tmp_path):
         running(broken, "redis", tmp_path / "broken"),
     ):
         pass
+
+
+def test_what_runs_beside_a_broker_gives_it_an_environment_and_ends_with_it(tmp_path):
+    steps = []
+
+    @contextmanager
+    def beside(directory):
+        steps.append(directory)
+        try:
+            yield {"BESIDE": "this"}
+        finally:
+            steps.append("ended")
+
+    leaving = "import os; raise SystemExit(os.environ['BESIDE'])"
+    broken = Peer(
+        name="broken",
+        title="broken",
+        protocols=("redis",),
+        command=lambda *_: [sys.executable, "-c", leaving],
+        find=lambda: "1",
+        beside=beside,
+    )
+    with (
+        pytest.raises(UnavailableError, match="broken did not start: this"),
+        running(broken, "redis", tmp_path / "broken"),
+    ):
+        pass
+    assert steps == [tmp_path / "broken", "ended"]
 
 
 @pytest.mark.server

@@ -8,7 +8,8 @@ from hubbub.bench import scaling
 
 @pytest.mark.server
 @pytest.mark.parametrize(
-    ("name", "protocol"), [("redis", "redis"), ("nats", "nats"), ("mosquitto", "mqtt")]
+    ("name", "protocol"),
+    [("redis", "redis"), ("nats", "nats"), ("mosquitto", "mqtt"), ("rabbitmq", "amqp")],
 )
 def test_idle_connections_are_taken_and_weighed(name, protocol, tmp_path):
     with started_or_skipped(name, protocol, tmp_path) as started:

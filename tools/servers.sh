@@ -5,7 +5,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 
 missing=()
-for program in redis-server nats-server mosquitto npm; do
+for program in redis-server nats-server mosquitto rabbitmq-server npm; do
     command -v "$program" >/dev/null || missing+=("$program")
 done
 command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)

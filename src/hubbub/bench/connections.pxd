@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What a load keeps of its connections, and of the groups that they belong to."""
+"""What a load keeps of its connections, of the groups that they belong to, and of moments."""
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport realloc
@@ -21,6 +21,7 @@ cdef struct Connection:
     Py_ssize_t carried
     char* receipts  # of a subscriber that sends some: those that have not left
     Py_ssize_t receipts_size
+    int64_t unconfirmed  # deliveries since its last receipt
 
 cdef struct Group:
     int* publishers
@@ -31,6 +32,13 @@ cdef struct Group:
     bint touched
     int64_t granted
     int64_t completed  # messages that every subscriber has, or that were acknowledged
+
+cdef struct Moment:
+    int64_t at
+    int64_t processor
+    int64_t completed
+    int64_t received
+    int64_t replies
 
 
 cdef inline uint32_t load32(const char* at) noexcept nogil:

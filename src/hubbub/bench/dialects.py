@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from hubbub.bench.amqp import Amqp
+from hubbub.bench.answers import Receipt, read_through, read_up_to
+
 if TYPE_CHECKING:
     import socket
 
     from hubbub.bench.shape import Shape
 
-# What a broker may take to confirm: thousands of connections are made in a row.
-CONFIRM_SECONDS = 20.0
 _CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"name":"hubbub bench"}\r\n'
 
 
 class Dialect(Protocol):
     """One protocol's words. Frames of one subject length and payload size have one size.
 
-    `load.Load` says what ``replies``, ``confirms`` and ``receipt`` are.
+    `load.Load` says what ``replies``, ``confirms`` and ``receipt`` are. ``start_at`` is where in a
+    delivered frame the four bytes are by which it is known.
     """
 
     replies: bool
-    confirms: bool
-    receipt: bytes
+    confirms: int
+    start_at: int
 
-    def prepare_publisher(self, connection: socket.socket, group: int) -> None:
-        """Introduce a publisher, and wait until it was taken. Raises OSError."""
+    @property
+    def receipt(self) -> Receipt | None:
+        """How receipts look; None: a protocol of lines."""
+
+    def prepare_publisher(self, connection: socket.socket, group: int, subject: str) -> None:
+        """Introduce a publisher to ``subject``, and wait until it was taken. Raises OSError."""
 
     def prepare_subscriber(self, connection: socket.socket, group: int, subject: str) -> None:
         """Subscribe to ``subject``, which may end in ``.*``, and wait until it holds.
@@ -57,25 +63,6 @@ class Subscribing(Dialect, Protocol):
         """The request to end that."""
 
 
-def read_through(connection: socket.socket, end: bytes) -> bytes:
-    """Read until what was read ends in ``end``.
-
-    Raises:
-        ConnectionError: the broker closed the connection, or sent an error.
-        TimeoutError: nothing came.
-    """
-    connection.settimeout(CONFIRM_SECONDS)
-    received = b""
-    while not received.endswith(end):
-        more = connection.recv(65536)
-        if not more:
-            raise ConnectionError(f"the broker closed the connection after {received[-200:]!r}")
-        received += more
-        if received.startswith(b"-"):
-            raise ConnectionError(received.decode(errors="replace").strip())
-    return received
-
-
 def _bulk(*words: bytes) -> bytes:
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
 
@@ -84,13 +71,13 @@ class Redis:
     """RESP2."""
 
     replies = True
-    confirms = False
-    receipt = b""
+    confirms = start_at = 0
+    receipt = None
     # A subscribed connection is answered an array: pong, and what the ping carried.
     ping = _bulk(b"PING", b"last")
     pong = b"last\r\n"
 
-    def prepare_publisher(self, connection: socket.socket, group: int) -> None:  # noqa: ARG002
+    def prepare_publisher(self, connection: socket.socket, group: int, subject: str) -> None:  # noqa: ARG002
         """A PING, to know that whatever the connection is given at first is there."""
         connection.sendall(self.ping)
         read_through(connection, self.pong)
@@ -124,12 +111,13 @@ class Redis:
 class Nats:
     """NATS core, without acknowledgements."""
 
-    replies = confirms = False
-    receipt = b""
+    replies = False
+    confirms = start_at = 0
+    receipt = None
     ping = b"PING\r\n"
     pong = b"PONG\r\n"
 
-    def prepare_publisher(self, connection: socket.socket, group: int) -> None:  # noqa: ARG002
+    def prepare_publisher(self, connection: socket.socket, group: int, subject: str) -> None:  # noqa: ARG002
         """INFO, CONNECT, and a PING to know that it was taken."""
         self._confirm(connection, b"")
 
@@ -162,20 +150,23 @@ class Nats:
 class Mqtt:
     """MQTT 3.1.1, to publish and to subscribe at one quality of service: 0 or 1."""
 
-    receipt = b"\x40\x02"  # PUBACK
+    start_at = 0
+    # PUBACK; in a PUBLISH the packet identifier is the last before the payload.
+    receipt = Receipt(before=b"\x40\x02", identifier_bytes=2, delivered_at=-2)
 
     def __init__(self, qos: int = 0) -> None:
         self._qos = qos
-        self.replies = self.confirms = qos > 0
+        self.replies = qos > 0
+        self.confirms = qos
 
-    def prepare_publisher(self, connection: socket.socket, group: int) -> None:  # noqa: ARG002
+    def prepare_publisher(self, connection: socket.socket, group: int, subject: str) -> None:  # noqa: ARG002
         """CONNECT: clean session, no keep-alive, and the broker makes up a client identifier."""
         connect = _packet(0x10, _text("MQTT"), b"\x04\x02", bytes(2), _text(""))
         _exchange(connection, connect, b"\x20\x02\x00\x00")
 
     def prepare_subscriber(self, connection: socket.socket, group: int, subject: str) -> None:
         """CONNECT and SUBSCRIBE."""
-        self.prepare_publisher(connection, group)
+        self.prepare_publisher(connection, group, subject)
         qos = bytes([self._qos])
         pattern = _topic(subject.replace("*", "+"))
         subscribe = _packet(0x82, _identifier(0), pattern, qos)
@@ -193,14 +184,8 @@ class Mqtt:
 
 def _exchange(connection: socket.socket, request: bytes, answer: bytes) -> None:
     """Send a packet and read the one that is due. Raises OSError."""
-    connection.settimeout(CONFIRM_SECONDS)
     connection.sendall(request)
-    received = b""
-    while len(received) < len(answer):
-        more = connection.recv(len(answer) - len(received))
-        if not more:
-            break
-        received += more
+    received = read_up_to(connection, len(answer))
     if received != answer:
         raise ConnectionError(f"the broker answered {received.hex()}, not {answer.hex()}")
 
@@ -233,13 +218,15 @@ def _identifier(number: int) -> bytes:
 class Relayed:
     """The frames of a protocol, forwarded as they are by `relay.Relay`."""
 
-    replies = confirms = False
+    replies = False
+    confirms = 0
 
     def __init__(self, frames: Dialect) -> None:
         self._frames = frames
         self.receipt = frames.receipt
+        self.start_at = frames.start_at
 
-    def prepare_publisher(self, connection: socket.socket, group: int) -> None:
+    def prepare_publisher(self, connection: socket.socket, group: int, subject: str) -> None:  # noqa: ARG002
         """The first line."""
         self._introduce(connection, b"P %d\n" % group)
 
@@ -269,8 +256,10 @@ def dialect_of(shape: Shape) -> Dialect:
     Raises:
         ValueError: the protocol has no such quality of service.
     """
-    if not 0 <= shape.qos <= (shape.protocol == "mqtt"):
+    if not 0 <= shape.qos <= (shape.protocol in {"mqtt", "amqp"}):
         raise ValueError(f"no {shape.protocol} load has quality of service {shape.qos}")
     if shape.protocol == "mqtt":
         return Mqtt(shape.qos)
+    if shape.protocol == "amqp":
+        return Amqp(shape)
     return SUBSCRIBING[shape.protocol]

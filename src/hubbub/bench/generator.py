@@ -92,7 +92,8 @@ def _prepare(task: Task, dialect: Dialect, stack: ExitStack) -> Load:
         published_at=published.index(payload),
         delivered_bytes=len(delivered),
         delivered_at=delivered.index(payload),
-        delivered_start=delivered[:4],
+        delivered_start=delivered[dialect.start_at : dialect.start_at + 4],
+        delivered_start_at=dialect.start_at,
         ring_messages=messages,
         window=window,
         write_messages=shape.write or max(1, WRITE_BYTES // len(published)),
@@ -111,7 +112,7 @@ def _prepare(task: Task, dialect: Dialect, stack: ExitStack) -> Load:
             load.add_subscriber(connection.fileno(), group)
         for place in range(shape.publishers):
             connection = stack.enter_context(connect(task.host, task.port))
-            dialect.prepare_publisher(connection, group)
+            dialect.prepare_publisher(connection, group, subjects[0])
             load.add_publisher(
                 connection.fileno(), _ring(dialect, subjects, place, messages, shape.size), group
             )

@@ -1,3 +1,4 @@
+from hubbub.bench.answers import Receipt
 from hubbub.bench.histogram import Histogram
 
 PAYLOAD_BYTES_MIN: int
@@ -17,18 +18,19 @@ class Load:
         published_at: where in it the payload begins.
         delivered_bytes: the size of a frame as a subscriber receives it.
         delivered_at: where in it the payload begins.
-        delivered_start: its first four bytes, which nothing else begins with.
-        ring_messages: how many frames a publisher's ring holds; with receipts, at most
-            ``RING_MESSAGES_MAX``.
+        delivered_start: four bytes of it, which nothing else has there.
+        delivered_start_at: where in it they are.
+        ring_messages: how many frames a publisher's ring holds; with receipts of two bytes, at
+            most ``RING_MESSAGES_MAX``.
         window: how many messages of a group may be on their way to its slowest subscriber, or, if
             it has none or there are receipts, unacknowledged.
         write_messages: how many a publisher sends in one go.
         rate: messages a second of all publishers; 0: as fast as the window allows.
         replies: whether publishers are answered for each message: a line, as Redis does, or a
-            receipt with the message's identifier, which is its place in the ring, counted from 1.
-        confirms: whether subscribers answer each message with a receipt; its identifier stands in
-            two bytes before the payload.
-        receipt: the two bytes before the identifier in a receipt; empty: a protocol of lines.
+            receipt with the message's identifier.
+        confirms: how many messages a subscriber answers with a receipt, which has the identifier of
+            the last; 0: it answers none. More than one want a cumulative receipt.
+        receipt: how receipts look; None: a protocol of lines.
         timed: whether payloads carry the moment of sending.
         patience: seconds after which what is due and does not come is lost.
     """
@@ -45,10 +47,11 @@ class Load:
         ring_messages: int,
         window: int,
         write_messages: int,
+        delivered_start_at: int = 0,
         rate: int = 0,
         replies: bool = False,
-        confirms: bool = False,
-        receipt: bytes = b"",
+        confirms: int = 0,
+        receipt: Receipt | None = None,
         timed: bool = False,
         patience: float = ...,
     ) -> None: ...

@@ -11,9 +11,8 @@ A payload begins with the publisher's place in its group (32 bits), the number o
 ring (32 bits) and, if the load is timed, the moment of sending in nanoseconds (64 bits), all in the
 machine's byte order.
 
-A protocol may be one of lines, or have receipts: four bytes, of which the last two are the packet
-identifier of the message that they are for. A published frame holds its own, which is its place in
-the ring, counted from 1; in a delivered one, the broker's stands before the payload.
+A protocol may be one of lines, or have receipts, with the identifier of the message that they are
+for, or up to which they are for all: `answers.Receipt` says how they look.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t
@@ -23,6 +22,7 @@ from libc.string cimport memchr, memcmp, memcpy, memmove
 from hubbub.bench.connections cimport *
 from hubbub.bench.histogram cimport Histogram
 from hubbub.bench.readiness cimport *
+from hubbub.bench.receipts cimport *
 
 cdef enum:
     # A read: as much as Linux lets a loopback socket hold by default.
@@ -30,8 +30,6 @@ cdef enum:
     # No line between messages is longer (NATS's INFO is some hundred bytes).
     LINE_BYTES = 4096
     START_BYTES = 4  # what tells a message from anything else
-    RECEIPT_BYTES = 4
-    IDENTIFIER_BYTES = 2
     IDENTIFIERS = 65535  # from 1, as many as two bytes can tell apart
     NUMBER_AT = 4  # in a payload
     MOMENT_AT = 8
@@ -54,13 +52,6 @@ cdef enum Phase:
     LINGERING
     OVER
 
-cdef struct Moment:
-    int64_t at
-    int64_t processor
-    int64_t completed
-    int64_t received
-    int64_t replies
-
 
 cdef class Load:
     """One run of a load; see the stub for what its settings mean."""
@@ -70,11 +61,11 @@ cdef class Load:
     cdef Group* groups
     cdef char* buffer
     cdef int connection_count, group_count
-    cdef int64_t published_bytes, delivered_bytes, published_at, delivered_at
-    cdef int64_t window, write_messages, rate, ring_messages
-    cdef bint replies, confirms, lines, timed, faulted
+    cdef int64_t published_bytes, delivered_bytes, published_at, delivered_at, start_at
+    cdef int64_t window, write_messages, rate, ring_messages, confirms, identifier_at
+    cdef bint replies, timed, faulted
     cdef uint32_t start
-    cdef char receipt[RECEIPT_BYTES]
+    cdef ReceiptForm receipt
     cdef char fault[FAULT_BYTES]
     cdef int64_t granted, received, answered, skipped, repeated, next_group
     cdef int64_t began, measured_from, patience
@@ -86,15 +77,17 @@ cdef class Load:
     def __cinit__(self, *, int groups, int64_t published_bytes, int64_t published_at,
                   int64_t delivered_bytes, int64_t delivered_at, bytes delivered_start,
                   int64_t ring_messages, int64_t window, int64_t write_messages,
-                  int64_t rate=0, bint replies=False, bint confirms=False, bytes receipt=b"",
-                  bint timed=False, double patience=PATIENCE_SECONDS):
+                  int64_t delivered_start_at=0, int64_t rate=0, bint replies=False,
+                  int64_t confirms=0, object receipt=None, bint timed=False,
+                  double patience=PATIENCE_SECONDS):
+        self.delivered_bytes, self.delivered_at = delivered_bytes, delivered_at
         if len(delivered_start) != START_BYTES or min(window, write_messages, ring_messages) < 1:
             raise ValueError("a window, a write, a ring and a start of four bytes are needed")
-        if len(receipt) not in (0, RECEIPT_BYTES - IDENTIFIER_BYTES) or confirms and not receipt:
-            raise ValueError("a receipt begins with two bytes")
+        self.use_receipts(receipt, confirms)
         if timed and window >= ring_messages:
             raise ValueError("a timed message in flight must not be overwritten by the next round")
-        if replies and receipt and (window >= ring_messages or ring_messages > IDENTIFIERS):
+        if replies and self.receipt.identifier_size == PACKET_IDENTIFIER_BYTES and (
+                window >= ring_messages or ring_messages > IDENTIFIERS):
             raise ValueError("no two messages in flight may have one packet identifier")
         self.groups = <Group*>calloc(groups, sizeof(Group))
         self.buffer = <char*>malloc(READ_BYTES + delivered_bytes + LINE_BYTES)
@@ -102,17 +95,27 @@ cdef class Load:
             raise MemoryError
         self.group_count = groups
         self.published_bytes, self.published_at = published_bytes, published_at
-        self.delivered_bytes, self.delivered_at = delivered_bytes, delivered_at
         self.window, self.write_messages, self.rate = window, write_messages, rate
         self.ring_messages = ring_messages
-        self.replies, self.confirms, self.timed = replies, confirms, timed
-        self.lines = not receipt
-        memcpy(self.receipt, <const char*>receipt, len(receipt))
+        self.replies, self.timed = replies, timed
         self.patience = <int64_t>(patience * 1e9)
-        self.start = load32(delivered_start)
+        self.start, self.start_at = load32(delivered_start), delivered_start_at
         self.rings = []
         self.delivery = Histogram()
         self.acknowledgement = Histogram()
+
+    cdef use_receipts(self, receipt, int64_t confirms):
+        if receipt is not None:
+            form_of(receipt, &self.receipt)
+        elif confirms:
+            raise ValueError("subscribers cannot confirm without receipts")
+        else:
+            return
+        if confirms > 1 and not self.receipt.cumulative:
+            raise ValueError("each message has a receipt of its own")
+        self.confirms, self.identifier_at = confirms, receipt.delivered_at
+        if self.identifier_at < 0:
+            self.identifier_at += self.delivered_at
 
     def __dealloc__(self):
         cdef int number
@@ -138,7 +141,7 @@ cdef class Load:
         self.connections = grown
         cdef Connection* connection = &grown[self.connection_count]
         connection[0] = Connection(
-            fd, group, -1, False, False, NULL, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0)
+            fd, group, -1, False, False, NULL, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0, 0)
         connection.carry = <char*>malloc(self.delivered_bytes + LINE_BYTES)
         self.connection_count += 1
         if connection.carry == NULL or readiness_add(
@@ -160,8 +163,9 @@ cdef class Load:
         cdef Connection* connection = self.connect(fd, group)
         cdef Group* its = &self.groups[group]
         if self.confirms:
-            # What is not acknowledged holds an identifier, so there are no more.
-            connection.receipts = <char*>malloc(IDENTIFIERS * RECEIPT_BYTES)
+            # What is not acknowledged holds a packet identifier, so there are no more; a broker
+            # that counts further without reading has fallen behind.
+            connection.receipts = <char*>malloc(IDENTIFIERS * self.receipt.size)
             if connection.receipts == NULL:
                 raise MemoryError
         append(&its.subscribers, &its.subscriber_count, self.connection_count - 1)
@@ -337,7 +341,7 @@ cdef class Load:
         if ready & READABLE:
             if connection.place < 0 or not self.replies:
                 self.take(connection)
-            elif self.lines:
+            elif not self.receipt.size:
                 self.count_lines(connection)
             else:
                 self.count_receipts(connection)
@@ -356,7 +360,7 @@ cdef class Load:
             for at in range(group.subscriber_count):
                 least = min(least, self.connections[group.subscribers[at]].received)
             # An identifier is free again when its message is acknowledged.
-            if not group.subscriber_count or self.replies and not self.lines:
+            if not group.subscriber_count or self.replies and self.receipt.size:
                 least = min(least, self.replies_to(group))
             group.completed = least
 
@@ -380,21 +384,30 @@ cdef class Load:
         self.count(publisher, lines)
 
     cdef void count_receipts(self, Connection* publisher) noexcept nogil:
-        """Messages are acknowledged in the order of publishing, each by a receipt of its own."""
+        """Messages are acknowledged in the order of publishing, one by one or several at once."""
         cdef Py_ssize_t size = self.fill(publisher), at = 0
-        cdef int64_t receipts = 0, identifier
-        cdef char due[RECEIPT_BYTES]
-        memcpy(due, self.receipt, RECEIPT_BYTES)
-        while size - at >= RECEIPT_BYTES:
-            identifier = (publisher.replies + receipts) % self.ring_messages + 1
-            due[2], due[3] = <char>(identifier >> 8), <char>identifier
-            if load32(self.buffer + at) != load32(due):
+        cdef int64_t receipts = 0, more
+        while size - at >= self.receipt.size:
+            more = self.acknowledged_by(self.buffer + at, publisher, receipts)
+            if more == 0:
                 self.blame("the broker sent a publisher something else than the next receipt", 0)
                 break
-            receipts += 1
-            at += RECEIPT_BYTES
+            receipts += more
+            at += self.receipt.size
         self.keep(publisher, at, size)
         self.count(publisher, receipts)
+
+    cdef inline int64_t acknowledged_by(self, const char* at, Connection* publisher,
+                                        int64_t receipts) noexcept nogil:
+        """How many messages behind the first ``receipts`` a receipt is for; 0: it is not next."""
+        cdef int64_t before = publisher.replies + receipts
+        cdef bint all_up_to = False
+        cdef int64_t identifier = read_receipt(&self.receipt, at, &all_up_to)
+        if self.receipt.identifier_size == PACKET_IDENTIFIER_BYTES:
+            return identifier == before % self.ring_messages + 1
+        if not before < identifier <= publisher.granted // self.published_bytes:
+            return 0
+        return identifier - before if all_up_to else identifier == before + 1
 
     cdef void count(self, Connection* publisher, int64_t replies) noexcept nogil:
         cdef int64_t now, moment
@@ -433,11 +446,11 @@ cdef class Load:
         cdef char* buffer = self.buffer
         cdef Py_ssize_t size = self.fill(connection), at = 0, line
         cdef int64_t now = now_ns() if self.timed else 0
-        while size - at >= START_BYTES and not self.faulted:
-            if connection.place < 0 and load32(buffer + at) == self.start:
+        while size - at >= self.start_at + START_BYTES and not self.faulted:
+            if connection.place < 0 and load32(buffer + at + self.start_at) == self.start:
                 if size - at < self.delivered_bytes:
                     break
-                self.check(connection, buffer + at + self.delivered_at, now)
+                self.check(connection, buffer + at, now)
                 at += self.delivered_bytes
             else:
                 line = self.read_line(connection, buffer + at, size - at)
@@ -449,8 +462,9 @@ cdef class Load:
         if connection.receipts_size and not connection.blocked:
             self.send_receipts(connection)
 
-    cdef inline void check(self, Connection* subscriber, const char* payload,
+    cdef inline void check(self, Connection* subscriber, const char* frame,
                            int64_t now) noexcept nogil:
+        cdef const char* payload = frame + self.delivered_at
         cdef uint32_t publisher = load32(payload), number = load32(payload + NUMBER_AT)
         cdef int64_t moment
         if publisher >= <uint32_t>self.groups[subscriber.group].publisher_count:
@@ -459,7 +473,7 @@ cdef class Load:
         subscriber.received += 1
         self.received += 1
         if self.confirms:
-            self.confirm(subscriber, payload - IDENTIFIER_BYTES)
+            self.confirm(subscriber, frame + self.identifier_at)
         if number != subscriber.expected[publisher]:
             self.misplaced(&subscriber.expected[publisher], number)
         else:
@@ -483,13 +497,16 @@ cdef class Load:
             expected[0] = number + 1
 
     cdef void confirm(self, Connection* subscriber, const char* identifier) noexcept nogil:
-        cdef char* receipt = subscriber.receipts + subscriber.receipts_size
-        if subscriber.receipts_size == IDENTIFIERS * RECEIPT_BYTES:
+        subscriber.unconfirmed += 1
+        if subscriber.unconfirmed < self.confirms:
+            return
+        subscriber.unconfirmed = 0
+        if subscriber.receipts_size == IDENTIFIERS * self.receipt.size:
             self.blame("the broker does not read receipts", 0)
             return
-        memcpy(receipt, self.receipt, RECEIPT_BYTES - IDENTIFIER_BYTES)
-        memcpy(receipt + RECEIPT_BYTES - IDENTIFIER_BYTES, identifier, IDENTIFIER_BYTES)
-        subscriber.receipts_size += RECEIPT_BYTES
+        write_receipt(&self.receipt, subscriber.receipts + subscriber.receipts_size, identifier,
+                      self.confirms > 1)
+        subscriber.receipts_size += self.receipt.size
 
     cdef void send_receipts(self, Connection* subscriber) noexcept nogil:
         cdef Py_ssize_t size = subscriber.receipts_size
@@ -505,7 +522,7 @@ cdef class Load:
                               Py_ssize_t size) noexcept nogil:
         """The size of the line at ``at``; 0 if its end has not come."""
         cdef const char* end
-        if not self.lines:
+        if self.receipt.size:
             self.blame("the broker sent something that was not due", 0)
             return 0
         end = <const char*>memchr(at, c'\n', min(size, LINE_BYTES))

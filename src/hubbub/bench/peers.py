@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,10 @@ class Broker(msgspec.Struct, kw_only=True):
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """How to start a broker: ``command`` gets a directory of its own and the ports to listen on."""
+    """How to start a broker: ``command`` gets a directory of its own and the ports to listen on.
+
+    ``beside`` is what has to run beside it; entered, it gives variables for the environment.
+    """
 
     name: str
     title: str
@@ -74,6 +77,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     command: Callable[[Path, dict[str, int]], list[str]]
     find: Callable[[], str]  # its version; raises UnavailableError
     ready: Callable[[Path], dict[str, int]] | None = None
+    beside: Callable[[Path], AbstractContextManager[dict[str, str]]] | None = None
     relay: bool = False
 
 
@@ -101,6 +105,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
     log = directory / "log"
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
+        more = stack.enter_context(peer.beside(directory)) if peer.beside else {}
         began = time.monotonic()
         process = subprocess.Popen(  # noqa: S603 - the commands are below
             peer.command(directory, ports),
@@ -108,7 +113,7 @@ def running(peer: Peer, protocol: str, directory: Path) -> Iterator[Broker]:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env={**os.environ, **{name: str(limit) for name, limit in _LIMITS.items()}},
+            env={**os.environ, **{name: str(limit) for name, limit in _LIMITS.items()}, **more},
         )
         stack.callback(_stop, process)
         ports = _wait(peer, process, directory, ports)
@@ -200,6 +205,21 @@ def _kafka_version() -> str:
     return jars[-1].stem.rpartition("-")[2]
 
 
+def _rabbitmq_scripts() -> Path:
+    """Where RabbitMQ's own scripts are: Debian's on the path become the user rabbitmq first."""
+    scripts = Path("/usr/lib/rabbitmq/bin")
+    return scripts if scripts.is_dir() else Path(_program("rabbitmq-server")).resolve().parent
+
+
+def _rabbitmq_version() -> str:
+    _program("epmd")
+    # Asked of the node's own tools it would take seconds; releases carry it in their folder's name.
+    found = re.search(r"\d+\.\d+\.\d+", str((_rabbitmq_scripts() / "rabbitmq-server").resolve()))
+    if found is None:
+        raise UnavailableError("rabbitmq-server is not installed")
+    return found[0]
+
+
 # --- how each is started ---------------------------------------------------------------------
 
 
@@ -267,6 +287,58 @@ connection_messages false
     return [_program("mosquitto"), "-c", str(settings)]
 
 
+@contextmanager
+def _epmd(directory: Path) -> Iterator[dict[str, str]]:
+    """Erlang's mapper of names to ports, of this node alone; one that it started would stay.
+
+    Also what keeps the node apart from others on the machine.
+    """
+    port = free_port()
+    process = subprocess.Popen(  # noqa: S603
+        [_program("epmd"), "-address", HOST, "-port", str(port)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while process.poll() is None and not _answers(port):
+            time.sleep(_TRY_SECONDS)
+        yield {
+            "ERL_EPMD_PORT": str(port),
+            "ERL_EPMD_ADDRESS": HOST,
+            "HOME": str(directory),  # where the node's cookie is made
+            "RABBITMQ_NODENAME": f"bench-{port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(directory / "data"),
+            "RABBITMQ_LOG_BASE": str(directory / "logs"),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_CONF_ENV_FILE": str(directory / "none.conf"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            # The script becomes the server, so that a signal and the weighing reach it.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+    finally:
+        _stop(process)
+
+
+def _rabbitmq(directory: Path, ports: dict[str, int]) -> list[str]:
+    """As it comes, without plugins: classic queues, which sync before they confirm."""
+    (directory / "rabbitmq.conf").write_text(
+        f"""\
+listeners.tcp.1 = {HOST}:{ports["amqp"]}
+distribution.listener.interface = {HOST}
+# No line in the log for each connection.
+log.connection.level = error
+log.console.level = warning
+""",
+        encoding="utf-8",
+    )
+    (directory / "plugins").write_text("[].\n", encoding="ascii")
+    return [str(_rabbitmq_scripts() / "rabbitmq-server")]
+
+
 def _relay(directory: Path, ports: dict[str, int]) -> list[str]:  # noqa: ARG001 - keeps nothing
     return [sys.executable, "-m", "hubbub.bench.forwarder", str(*ports.values())]
 
@@ -315,7 +387,7 @@ group.initial.rebalance.delay.ms=0
     return [*java, "kafka.Kafka", str(settings)]
 
 
-_HUBBUB_PROTOCOLS = ("redis", "nats", "mqtt", "kafka")
+_HUBBUB_PROTOCOLS = ("redis", "nats", "mqtt", "amqp", "kafka")
 
 PEERS: dict[str, Peer] = {
     peer.name: peer
@@ -364,6 +436,14 @@ PEERS: dict[str, Peer] = {
             protocols=("mqtt",),
             command=_mosquitto,
             find=lambda: _version("mosquitto", "-h"),
+        ),
+        Peer(
+            name="rabbitmq",
+            title="rabbitmq-server",
+            protocols=("amqp",),
+            command=_rabbitmq,
+            find=_rabbitmq_version,
+            beside=_epmd,
         ),
         Peer(
             name="relay",

@@ -77,11 +77,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool = False  # part of what `hubbub bench` runs when it is told nothing
 
 
-_PEER: dict[Protocol, str] = {"redis": "redis", "nats": "nats", "mqtt": "mosquitto"}
+_PEER: dict[Protocol, str] = {
+    "redis": "redis",
+    "nats": "nats",
+    "mqtt": "mosquitto",
+    "amqp": "rabbitmq",
+}
 _VERB: dict[Protocol, str] = {
     "redis": "Redis PUBLISH",
     "nats": "NATS PUB",
     "mqtt": "MQTT PUBLISH",
+    "amqp": "AMQP publish",
 }
 _DISTRIBUTIONS = {
     "1-1": ("1 to 1", {}),
@@ -114,8 +120,9 @@ _LATENCIES: dict[Protocol, dict[int, tuple[str, ...]]] = {
     "redis": dict.fromkeys((1_000, 10_000), ("p50", "p99")),
     "nats": dict.fromkeys((1_000, 10_000), ("p50", "p99")),
     "mqtt": {1_000: ("p99",), 10_000: ()},
+    "amqp": {1_000: ("p99",)},
 }
-_IDLE_KIB: dict[Protocol, float] = {"redis": 8, "nats": 8, "mqtt": 20}
+_IDLE_KIB: dict[Protocol, float] = {"redis": 8, "nats": 8, "mqtt": 20, "amqp": 20}
 # As far as the rows of scaling go.
 _SUBSCRIBERS = (1, 10, 100, 1_000, 10_000)
 _SUBSCRIPTIONS = (1, 1_000, 10_000, 100_000)
@@ -124,8 +131,9 @@ _SUBSCRIBING = 100_000
 _STORED_BYTES = 100
 _STORED_RATE = 1e6
 _OF_UNSYNCED = 0.7
-# Over mosquitto, which acknowledges what it has in memory.
-_STORED_OVER_PEER = 5
+# mosquitto acknowledges what it has in memory; rabbitmq-server syncs before it confirms.
+_STORED_OVER_PEER: dict[Protocol, float] = {"mqtt": 5, "amqp": 10}
+_ACKNOWLEDGED_OVER_PEER = 8
 
 
 def _over_peer(protocol: Protocol, bound: float | None) -> tuple[Goal, ...]:
@@ -210,6 +218,35 @@ def _synced(figure: str) -> tuple[Goal, ...]:
     )
 
 
+def _stored_over_peers() -> Iterator[Row]:
+    rows = {
+        "mqtt-stored": (
+            f"{_VERB['mqtt']} at QoS 1 to a stored topic, 100 B (mosquitto: to memory)",
+            Shape(protocol="mqtt", qos=1, subscribers=0, size=_STORED_BYTES),
+            ("hubbub-disk", "hubbub-unsynced", "mosquitto"),
+        ),
+        "amqp-confirmed": (
+            f"{_VERB['amqp']} of persistent messages to a durable queue, with confirms, 100 B",
+            Shape(protocol="amqp", qos=1, subscribers=0, size=_STORED_BYTES),
+            ("hubbub-disk", "rabbitmq"),
+        ),
+    }
+    for name, (title, shape, contenders) in rows.items():
+        peer = _PEER[shape.protocol]
+        bound = _STORED_OVER_PEER[shape.protocol]
+        yield Row(
+            name=name,
+            title=title,
+            section="Stored, acknowledged after fsync",
+            measure="load",
+            protocol=shape.protocol,
+            contenders=contenders,
+            figures=("acknowledged",),
+            goals=(Goal(figure="acknowledged", bound=bound, over=peer, by="hubbub-disk"),),
+            shape=shape,
+        )
+
+
 def _stored() -> Iterator[Row]:
     yield Row(
         name="redis-stored",
@@ -222,24 +259,7 @@ def _stored() -> Iterator[Row]:
         goals=_synced("acknowledged"),
         shape=Shape(protocol="redis", subscribers=0, size=_STORED_BYTES),
     )
-    yield Row(
-        name="mqtt-stored",
-        title="MQTT PUBLISH at QoS 1 to a stored topic, 100 B (mosquitto: to memory)",
-        section="Stored, acknowledged after fsync",
-        measure="load",
-        protocol="mqtt",
-        contenders=("hubbub-disk", "hubbub-unsynced", "mosquitto"),
-        figures=("acknowledged",),
-        goals=(
-            Goal(
-                figure="acknowledged",
-                bound=_STORED_OVER_PEER,
-                over="mosquitto",
-                by="hubbub-disk",
-            ),
-        ),
-        shape=Shape(protocol="mqtt", qos=1, subscribers=0, size=_STORED_BYTES),
-    )
+    yield from _stored_over_peers()
     yield Row(
         name="kafka-stored",
         title="Kafka produce, acks=all, linger 5 ms, 100 B",
@@ -285,6 +305,25 @@ def _confirmed() -> Iterator[Row]:
             figures=("delivered",),
             goals=(Goal(figure="delivered", bound=1, over="mosquitto"),),
             shape=Shape(protocol="mqtt", qos=1, **shape),
+        )
+
+
+def _work_queues() -> Iterator[Row]:
+    """Transient messages, of which each delivery is acknowledged by itself."""
+    ways = {"1-1": "by a queue", "1-10": "by a fan-out exchange", "pairs": "by queues"}
+    for name, way in ways.items():
+        title, shape = _DISTRIBUTIONS[name]
+        yield Row(
+            name=f"amqp-{name}-128",
+            title=f"{_VERB['amqp']}, 128 B, {title} {way}, each delivery acknowledged",
+            section="Work queues",
+            measure="load",
+            protocol="amqp",
+            contenders=("hubbub", "rabbitmq"),
+            figures=("delivered",),
+            goals=_over_peer("amqp", _ACKNOWLEDGED_OVER_PEER),
+            shape=Shape(protocol="amqp", **shape),
+            quick=name != "pairs",
         )
 
 
@@ -373,10 +412,12 @@ def _rest(protocol: Protocol) -> Iterator[Row]:
 
 
 def _all() -> Iterator[Row]:
-    every: tuple[Protocol, ...] = ("nats", "redis", "mqtt")
+    live: tuple[Protocol, ...] = ("nats", "redis", "mqtt")
+    every: tuple[Protocol, ...] = (*live, "amqp")
     for rows in (_throughput, _harder):
-        for protocol in every:
+        for protocol in live:
             yield from rows(protocol)
+    yield from _work_queues()
     yield from _stored()
     yield from _confirmed()
     yield from _kafka()

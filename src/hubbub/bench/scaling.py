@@ -8,7 +8,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from hubbub.bench.dialects import CONFIRM_SECONDS, SUBSCRIBING, dialect_of
+from hubbub.bench.answers import CONFIRM_SECONDS
+from hubbub.bench.dialects import SUBSCRIBING, dialect_of
 from hubbub.bench.generator import connect
 from hubbub.bench.peers import HOST
 from hubbub.bench.shape import Shape
@@ -32,7 +33,7 @@ def subscriptions(broker: Broker, protocol: Protocol, count: int) -> Iterator[No
         OSError: the broker refused.
     """
     with connect(HOST, broker.ports[protocol]) as connection:
-        SUBSCRIBING[protocol].prepare_publisher(connection, 0)
+        SUBSCRIBING[protocol].prepare_publisher(connection, 0, _subject(0))
         _exchange(connection, protocol, _requests(protocol, count, "subscribe"))
         yield
 
@@ -72,7 +73,7 @@ def subscription_rate(broker: Broker, protocol: Protocol, count: int) -> dict[st
     """Subscriptions made and ended a second, pipelined on one connection. Raises OSError."""
     figures = {}
     with connect(HOST, broker.ports[protocol]) as connection:
-        SUBSCRIBING[protocol].prepare_publisher(connection, 0)
+        SUBSCRIBING[protocol].prepare_publisher(connection, 0, _subject(0))
         for verb in ("subscribe", "unsubscribe"):
             requests = _requests(protocol, count, verb)
             began = time.perf_counter()
@@ -88,7 +89,7 @@ def idle_connections(broker: Broker, protocol: Protocol, count: int) -> dict[str
         before = broker.resident_kib()
         for _ in range(count):
             connection = stack.enter_context(connect(HOST, broker.ports[protocol]))
-            dialect.prepare_publisher(connection, 0)
+            dialect.prepare_publisher(connection, 0, _subject(0))
         return {"connection": (broker.resident_kib() - before) / count}
 
 

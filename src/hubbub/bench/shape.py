@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Protocol = Literal["redis", "nats", "mqtt"]
+Protocol = Literal["redis", "nats", "mqtt", "amqp"]
 
 # On the way at once, unless a shape says otherwise. Far below what makes nats-server (64 MB) and
 # redis-server (8 MB for a minute) drop a subscriber, and enough to keep every broker busy.
@@ -23,9 +23,10 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     With ``topics`` above 1 a group's publishers go through that many subjects, message by message,
     and its subscribers subscribe to all of them by a wildcard. ``window``, of each group, and
     ``write`` are messages (0: by bytes), ``rate`` messages a second in all (0: as fast as it goes),
-    ``size`` bytes of payload, ``qos`` MQTT's quality of service on both sides, ``patience`` how long
-    nothing may come before it is lost. Without subscribers a message has arrived when it is
-    acknowledged.
+    ``size`` bytes of payload, ``qos`` MQTT's quality of service on both sides or, in AMQP, whether
+    messages are persistent and confirmed, ``acks`` after how many deliveries an AMQP subscriber
+    acknowledges them in one (0: it does not have to), ``patience`` how long nothing may come before
+    it is lost. Without subscribers a message has arrived when it is acknowledged.
     """
 
     protocol: Protocol
@@ -38,6 +39,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     write: int = 0
     rate: int = 0
     qos: int = 0
+    acks: int = 1
     patience: float = 5.0
     warmup: float = 0.3
     seconds: float = 2.0

@@ -29,7 +29,9 @@ _FREE_SECONDS = 2.0
 
 _SHAPE_OPTIONS = (
     click.option(
-        "--protocol", type=click.Choice(["redis", "nats", "mqtt"]), help="Measure a shape of yours."
+        "--protocol",
+        type=click.Choice(["redis", "nats", "mqtt", "amqp"]),
+        help="Measure a shape of yours.",
     ),
     click.option("--groups", type=click.IntRange(min=1), default=1, help="Subjects apart."),
     click.option("--publishers", type=click.IntRange(min=1), default=1, help="Of each subject."),
@@ -40,7 +42,13 @@ _SHAPE_OPTIONS = (
     click.option("--size", type=click.IntRange(min=8), default=128, help="Bytes of payload."),
     click.option("--window", type=click.IntRange(min=0), default=0, help="Messages in flight."),
     click.option("--write", type=click.IntRange(min=0), default=0, help="Messages in one send."),
-    click.option("--qos", type=click.IntRange(0, 1), default=0, help="Of MQTT, on both sides."),
+    click.option("--qos", type=click.IntRange(0, 1), default=0, help="MQTT, AMQP: at least once."),
+    click.option(
+        "--acks",
+        type=click.IntRange(0, 10_000),
+        default=1,
+        help="AMQP: deliveries that are acknowledged at once.",
+    ),
     click.option(
         "--latency", "rate", type=click.IntRange(min=0), default=0, help="Messages a second."
     ),
@@ -95,8 +103,8 @@ def bench(
 ) -> None:
     """Measure brokers.
 
-    Starts hubbub and what it is compared with (redis-server, nats-server, mosquitto, Apache Kafka:
-    those that are installed) on free ports, measures them in turn, and stops them. A row may be a pattern.
+    Starts hubbub and what it is compared with (redis-server, nats-server, mosquitto, rabbitmq-server,
+    Apache Kafka: those that are installed) on free ports, measures them in turn, and stops them. A row may be a pattern.
     Free-form shapes are chosen with --protocol.
     """
     # Ended from outside, it still stops the brokers that it started.
@@ -199,7 +207,7 @@ def _measure_shape(options: dict[str, Any], rounds: int, seconds: float) -> None
         raise click.UsageError(str(error)) from error
     if not shape.subscribers and not replies:
         raise click.UsageError(
-            "without subscribers, only Redis and MQTT at --qos 1 tell what arrived"
+            "without subscribers, only Redis, and MQTT and AMQP at --qos 1, tell what arrived"
         )
     with tempfile.TemporaryDirectory(prefix="hubbub-bench-") as directory:
         for number in range(rounds):
