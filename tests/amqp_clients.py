@@ -341,7 +341,7 @@ class Aiormq(AmqpClient):
             codes = {kind: code for code, kind in EXCEPTION_MAPPING.items()}
             raise ClosedError(codes.get(type(error)), error.args[-1]) from error
         except aiormq.exceptions.ConnectionClosed as error:
-            raise ClosedError(error.args[0], error.args[1]) from error
+            raise ClosedError(error.args[0] if error.args[1:] else None, error.args[-1]) from error
 
     def open_channel(self) -> None:
         self.channel = self._run(self.connection.channel(publisher_confirms=self.confirms))
