@@ -46,9 +46,14 @@ def register(app: Celery) -> None:
             raise self.retry(countdown=countdown)
         return self.request.retries
 
-    @app.task(name="hopeless", bind=True, autoretry_for=(ValueError,), max_retries=2)
+    @app.task(
+        name="hopeless",
+        bind=True,
+        autoretry_for=(ValueError,),
+        max_retries=2,
+        default_retry_delay=0,
+    )
     def hopeless(self) -> None:
-        self.default_retry_delay = 0
         raise ValueError("no use")
 
     @app.task(name="die", bind=True, acks_late=True, reject_on_worker_lost=True)
