@@ -141,6 +141,18 @@ def test_what_one_client_publishes_the_others_get(server):
         assert message.payload == {"n": 1}
 
 
+def test_what_was_published_before_a_close_is_published(server):
+    """Also while its answers are still on their way: the end is said, and not torn."""
+    with Broker.connect(server.url) as subscriber:
+        box = Box()
+        subscriber.subscribe("numbers", box)
+        for _ in range(20):
+            with Broker.connect(server.url) as publisher:
+                under_way = [publisher.publish_soon("numbers", b"1") for _ in range(1000)]
+            assert all(each.done() and each.exception() is None for each in under_way)
+        assert len(box.take(20_000)) == 20_000
+
+
 def test_a_frame_that_the_server_would_not_take_is_not_sent(server):
     with Broker.connect(server.url) as broker:
         with pytest.raises(MessageTooLargeError):

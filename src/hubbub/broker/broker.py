@@ -22,6 +22,7 @@ from hubbub.broker.routes import Routes
 from hubbub.broker.state import STATE_SETTINGS, StateLog
 from hubbub.broker.subscriptions import Subscriptions
 from hubbub.broker.topics import Catalogue
+from hubbub.broker.work_queues import WorkQueues
 from hubbub.log.batch import stamp
 from hubbub.model.errors import DeniedError, HubbubError
 
@@ -81,6 +82,9 @@ class Broker:
             timers,
             self._publish_dead_letter,
             lambda principal, address: self.access.may(principal, "receive", address),
+        )
+        self.work_queues = WorkQueues(
+            StateLog(state, timers, b"work-queues"), self.topics, log, timers
         )
         committed = self._internal(names.CONSUMER_OFFSETS)
         self.offsets = CommittedOffsets(
@@ -165,6 +169,7 @@ class Broker:
         """Write down where every subscription and queue stands. Raises StorageError."""
         self.subscriptions.store()
         self.queues.store()
+        self.work_queues.flush()
 
     def close(self) -> None:
         """Write down where everyone stands and let go of the log."""
@@ -221,6 +226,7 @@ class Broker:
 
     def _clean(self) -> None:
         self.queues.trim()
+        self.work_queues.trim()
         self._clean_next([part.log for topic in self.topics for part in topic.partitions])
 
     def _clean_next(self, logs: list[PartitionLog]) -> None:

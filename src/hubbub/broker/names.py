@@ -10,6 +10,9 @@ CONSUMER_OFFSETS = Address("__consumer_offsets")
 RETAINED = Address("__hubbub_retained")
 TRANSACTION_STATE = Address("__transaction_state")
 
+# Before a number: the log of a durable work queue.
+WORK_QUEUE_PREFIX = "__hubbub_queue."
+
 _RESERVED_PREFIX = "__hubbub"
 
 

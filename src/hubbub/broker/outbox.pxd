@@ -15,6 +15,8 @@ cdef class Outbox:
     cdef Py_ssize_t _room       # what still fits behind it
     cdef object _on_ready
     cdef bint _announced
+    cdef Py_ssize_t _low        # and whom to tell when there is less than that to send
+    cdef object _on_low
     cdef readonly Py_ssize_t size
     cdef public Py_ssize_t limit
     cdef public bytes farewell

@@ -35,6 +35,11 @@ class Outbox:
         """
     def wake(self) -> None:
         """Have the server look at the session again, although there may be nothing to send."""
+    def when_below(self, size: int, on_low: Callable[[], None]) -> None:
+        """Call ``on_low`` once, when the socket has taken all but ``size`` bytes; the last call counts.
+
+        It is called while the socket is written to, so it leaves what follows to another turn.
+        """
     def overflow(self) -> None:
         """Give the connection up: its peer does not read what it asked for.
 

@@ -85,6 +85,10 @@ cdef class Outbox:
         self._announced = False
         return chunks
 
+    def when_below(self, Py_ssize_t size, on_low):
+        self._low = size
+        self._on_low = on_low
+
     cdef bint add(self, bytes chunk) except -1:
         """As ``write``; whether it is taken."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(chunk)
@@ -172,6 +176,9 @@ cdef class Outbox:
         """The socket has taken so many bytes."""
         cdef Py_ssize_t left
         self.size -= count
+        if self._on_low is not None and self.size < self._low:
+            on_low, self._on_low = self._on_low, None
+            on_low()
         while count:
             left = PyBytes_GET_SIZE(self._chunks[self._head]) - self._offset
             if count < left:

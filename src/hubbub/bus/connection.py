@@ -81,6 +81,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines(frames)
 
+    def finish(self) -> None:
+        """Send what is written and say no more; the server hangs up when it has read all of it.
+
+        Hanging up with something unread makes the system reset the connection, and what the server
+        has not read by then is lost.
+        """
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
     def close(self) -> None:
         """Send what is written, and hang up."""
         if self._transport is not None:

@@ -290,10 +290,19 @@ class RemoteBackend:
             connection.send(self._outgoing.take())
 
     async def _hang_up(self) -> None:
+        """Let what is under way be answered, then end: the server hears all before the end."""
         self._flush()
-        if self._connection is not None:
-            self._connection.close()
-            await asyncio.wait([self._connection.lost], timeout=self._timeout)
+        connection = self._connection
+        if connection is None:
+            return
+        calls = [asyncio.wrap_future(pending) for pending in tuple(self._calls.values())]
+        if calls:
+            # Those fail at once whose connection is lost meanwhile.
+            await asyncio.wait(calls, timeout=self._timeout)
+        connection.send(self._outgoing.take())
+        connection.finish()
+        await asyncio.wait([connection.lost], timeout=self._timeout)
+        connection.close()
 
     def _fail(self, numbers: set[int], reason: HubbubError) -> None:
         for number in numbers:

@@ -27,6 +27,7 @@ _TITLES = {
     "nats": "NATS",
     "mqtt": "MQTT",
     "mqtt-ws": "MQTT over WebSocket",
+    "amqp": "AMQP",
     "bus": "hubbub",
 }
 

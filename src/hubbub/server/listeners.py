@@ -82,5 +82,20 @@ LISTENERS: dict[str, Registration | OverWebSocket] = {
     ),
     # mosquitto's port; mqttv3.1 is what clients of MQTT 3.1 offer.
     "mqtt-ws": OverWebSocket("mqtt", 9001, ("mqtt", "mqttv3.1")),
+    "amqp": Registration(
+        "hubbub.protocols.amqp.listener",
+        "AmqpListener",
+        5672,
+        (
+            "default_user",
+            "default_pass",
+            "vhosts",
+            "heartbeat",
+            "frame_max",
+            "channel_max",
+            "max_message_size",
+            "handshake_timeout",
+        ),
+    ),
     "bus": Registration("hubbub.protocols.bus.listener", "BusListener", 8221),
 }

@@ -1,0 +1,17 @@
+from hubbub.broker.offset_set import OffsetSet
+from hubbub.log.seam import PartitionLog
+
+class QueueLog:
+    """The partition in which a work queue keeps what is persistent."""
+
+    def __init__(self, partition: PartitionLog) -> None: ...
+    @property
+    def partition(self) -> PartitionLog: ...
+    @property
+    def live(self) -> OffsetSet:
+        """The offsets of the messages that are still needed."""
+    @property
+    def live_bytes(self) -> int:
+        """Of the values of these messages."""
+    def trim(self) -> None:
+        """Forget what lies before the first message that is needed."""

@@ -1,0 +1,1 @@
+"""Messages of work queues out of memory and back; for native code only."""

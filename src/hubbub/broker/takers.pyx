@@ -1,0 +1,87 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Whose turn it is among those who take from a queue."""
+
+
+cdef class Creditor:
+
+    cdef Py_ssize_t credit(self) except -1:
+        """How many more it takes right now; never negative."""
+        return 0
+
+
+cdef class _Group:
+    """Takers of one priority, one after the other."""
+
+    cdef int priority
+    cdef list takers
+    cdef Py_ssize_t turn        # the place of the next one
+
+
+cdef class Takers:
+
+    def __init__(self, bint single=False):
+        self._groups = []
+        self._single = single
+
+    def __iter__(self):
+        for group in self._groups:
+            yield from (<_Group>group).takers
+
+    cdef Creditor next(self):
+        """Who gets the next one; None where nobody has room.
+
+        Those of a lower priority get something only when all above them have no room.
+        """
+        cdef _Group group
+        cdef Creditor taker
+        if self._single:
+            taker = self.active
+            return taker if taker is not None and taker.credit() > 0 else None
+        for index in range(len(self._groups)):
+            group = <_Group>self._groups[index]
+            for _ in range(len(group.takers)):
+                if group.turn >= len(group.takers):
+                    group.turn = 0
+                taker = <Creditor>group.takers[group.turn]
+                group.turn += 1
+                if taker.credit() > 0:
+                    return taker
+        return None
+
+    cdef int add(self, Creditor taker, int priority) except -1:
+        """One more; the last of its priority."""
+        cdef Py_ssize_t at = 0
+        cdef _Group group
+        while at < len(self._groups) and (<_Group>self._groups[at]).priority > priority:
+            at += 1
+        if at < len(self._groups) and (<_Group>self._groups[at]).priority == priority:
+            (<_Group>self._groups[at]).takers.append(taker)
+        else:
+            group = _Group.__new__(_Group)
+            group.priority = priority
+            group.takers = [taker]
+            self._groups.insert(at, group)
+        self.count += 1
+        if self._single and self.active is None:
+            self.active = taker
+        return 0
+
+    cdef bint remove(self, Creditor taker) except -1:
+        """One less; whether it was there. Where one is active, the first of all follows it."""
+        cdef _Group group
+        cdef Py_ssize_t at
+        for index in range(len(self._groups)):
+            group = <_Group>self._groups[index]
+            if taker not in group.takers:
+                continue
+            at = group.takers.index(taker)
+            del group.takers[at]
+            if at < group.turn:
+                group.turn -= 1
+            if not group.takers:
+                del self._groups[index]
+            self.count -= 1
+            if taker is self.active:
+                self.active = (<_Group>self._groups[0]).takers[0] if self._groups else None
+            return True
+        return False

@@ -1,0 +1,570 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""A work queue: what is put into it goes to one taker each, and is forgotten when it is settled.
+
+``put`` and the ways to settle only note. The flush stores what is to be stored and then delivers,
+so that nobody has a message that a crash could take out of the queue.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.ref cimport Py_INCREF
+from libc.stdlib cimport free, realloc
+
+from hubbub.broker.queue_log cimport REFUSED
+from hubbub.broker.queue_paging cimport load, page_out
+from hubbub.broker.queue_recovery cimport recover
+from hubbub.broker.queue_rewriting cimport Rewriting
+from hubbub.broker.work_item cimport hold, release, weight
+
+import logging
+
+from hubbub.model.errors import HubbubError, StorageError
+
+logger = logging.getLogger(__name__)
+
+cdef extern from "Python.h":
+    void _decref "Py_DECREF" (PyObject*)
+
+cdef enum:
+    LEASED = 1
+    GONE = 2
+
+cdef int64_t NO_LIMIT = 2 ** 62
+
+# What a queue holds in memory of stored messages that wait, and as much of what is on lease: enough
+# that takers seldom wait for the disk, little enough for hundreds of queues.
+HELD_MOST = 16 * 1024 * 1024
+
+cdef enum:
+    # And by how much that grows before what could not be let go yet is looked at again.
+    PAGE_STEP = 1024 * 1024
+    # What is appended between two looks at what of the log can be given back.
+    TRIM_STEP = 32 * 1024 * 1024
+
+# How often what the disk refused is tried again, in seconds.
+RETRY_AFTER = 1.0
+
+
+@cython.no_gc
+@cython.freelist(1024)
+cdef class Entry:
+
+    def __dealloc__(self):
+        if self._state == LEASED:  # dropped by mistake: nobody may find it in the list
+            self.queue._end_lease(self)
+
+    cpdef Item item(self):
+        cdef Item item = self._item
+        if item is None:
+            if self.queue.log is not None and self.offset >= 0:
+                item = self.queue.log.read(self.offset)
+            if item is None:
+                raise StorageError("the message is lost")
+        return item
+
+
+cdef class Taker(Creditor):
+
+    cdef int deliver(self, Entry entry) except -1:
+        """Take it; it is the taker's to settle or to give back."""
+        return 0
+
+
+cdef class OpenTaker(Taker):
+
+    @property
+    def room(self):
+        return 0
+
+    def take(self, entry):
+        """See the stub."""
+
+    cdef Py_ssize_t credit(self) except -1:
+        return max(0, self.room)
+
+    cdef int deliver(self, Entry entry) except -1:
+        self.take(entry)
+        return 0
+
+
+@cython.final
+cdef class WorkQueue(Noting):
+
+    def __init__(self, str name not None, settings not None, Round work_round not None,
+                 bytes attributes not None=b"", QueueLog log=None, on_grown=None):
+        self.name = name
+        self.settings = settings
+        self.attributes = attributes
+        self.round = work_round
+        self._ttl_ms = -1 if settings.message_ttl_ms is None else settings.message_ttl_ms
+        self._most = NO_LIMIT if settings.max_length is None else settings.max_length
+        self._most_bytes = NO_LIMIT if settings.max_bytes is None else settings.max_bytes
+        self._limited = settings.max_length is not None or settings.max_bytes is not None
+        self._refuses = settings.overflow == "reject"
+        limit = settings.delivery_limit
+        self._delivery_limit = -1 if limit is None else limit
+        self._waiting = WaitingLine(settings.priorities)
+        self._takers = Takers(settings.single_active)
+        self.held_most = HELD_MOST
+        self.log = log
+        self._on_grown = on_grown
+        if log is not None:
+            self._next_order = recover(log, self._waiting)
+            self.wake()
+
+    def __dealloc__(self):
+        for index in range(self._fresh_count):
+            _decref(self._fresh[index].item)
+        free(self._fresh)
+
+    @property
+    def ready(self):
+        return self._waiting.count + self._fresh_count
+
+    @property
+    def ready_bytes(self):
+        return self._waiting.bytes + self._fresh_bytes
+
+    @property
+    def takers(self):
+        return list(self._takers)
+
+    @property
+    def active(self):
+        return self._takers.active
+
+    # Putting.
+
+    cpdef int put(self, Item item) except -1:
+        if self.deleted:
+            return 1
+        if self._limited and self._refuses and self._is_full(item):
+            # What came with it may find takers, and leave room.
+            if self._fresh_count and self._takers.count:
+                self.write()
+                self.hand_out()
+            if self._is_full(item):
+                return 0
+        self._add_fresh(item)
+        if self.log is not None and item.persistent and self.round.targets is not None:
+            self.round.targets.append(self)
+        self.round.news = True
+        self.note()
+        return 1
+
+    cdef bint _is_full(self, Item item) noexcept:
+        return (self._waiting.count + self._fresh_count >= self._most
+                or self._waiting.bytes + self._fresh_bytes + PyBytes_GET_SIZE(item.value)
+                > self._most_bytes)
+
+    cdef int _level_of(self, Item item) noexcept:
+        return min(max(item.priority, 0), self._waiting.highest)
+
+    cdef int _add_fresh(self, Item item) except -1:
+        cdef Py_ssize_t room
+        cdef Place* fresh
+        cdef Place* place
+        if self._fresh_count == self._fresh_room:
+            room = max(2 * self._fresh_room, <Py_ssize_t>16)
+            fresh = <Place*>realloc(self._fresh, room * sizeof(Place))
+            if fresh == NULL:
+                raise MemoryError
+            self._fresh, self._fresh_room = fresh, room
+        place = &self._fresh[self._fresh_count]
+        self._fresh_count += 1
+        place.order = self._next_order
+        self._next_order += 1
+        place.offset = place.expires_ms = -1
+        place.deliveries = 0
+        place.size = <int>PyBytes_GET_SIZE(item.value)
+        place.item = <PyObject*>item
+        Py_INCREF(item)
+        hold(self.round.held, item)
+        self._fresh_bytes += place.size
+        return 0
+
+    cdef int write(self) except -1:
+        """Store what was noted; what was put waits with the others from now on."""
+        cdef Py_ssize_t index
+        cdef int64_t ttl_ms
+        cdef Place* place
+        cdef Item item
+        self.round.now_ms = self.round.timers.wall_ms
+        for index in range(self._fresh_count):
+            place = &self._fresh[index]
+            item = <Item>place.item
+            ttl_ms = item.ttl_ms
+            if self._ttl_ms >= 0 and (ttl_ms < 0 or self._ttl_ms < ttl_ms):
+                ttl_ms = self._ttl_ms
+            place.expires_ms = -1 if ttl_ms < 0 else self.round.now_ms + ttl_ms
+        if self.log is not None:
+            self._store()
+        for index in range(self._fresh_count):
+            place = &self._fresh[index]
+            if place.offset == REFUSED:
+                self._forget(place)
+                continue
+            if place.offset >= 0:
+                self._waiting_held += weight(<Item>place.item)
+            self._waiting.push(self._level_of(<Item>place.item), place)
+        self._fresh_count = 0
+        self._fresh_bytes = 0
+        return 0
+
+    cdef int _store(self) except -1:
+        error = self.log.write(
+            self._fresh, self._fresh_count, self._waiting.highest, self.round.now_ms)
+        if error is not None:
+            self.failure = error
+            if self.log.has_notes():
+                self._try_again()
+        elif self.log.untrimmed >= TRIM_STEP and self._on_grown is not None:
+            self._on_grown(self)
+        return 0
+
+    # Handing out.
+
+    cdef int hand_out(self) except -1:
+        """Deliver what takers have room for; then what has expired goes, and what is too much."""
+        cdef Place* head
+        cdef Place place
+        cdef Taker taker
+        while True:
+            head = self._waiting.head()
+            if head == NULL:
+                break
+            # On the very millisecond it is not late, so that one that may not wait finds a taker.
+            if 0 <= head.expires_ms < self.round.now_ms:
+                if not self._bury_head("expired"):
+                    break
+                continue
+            taker = <Taker>self._takers.next()
+            if taker is None or not self._load_head():
+                break
+            if self._waiting.pop(&place):
+                taker.deliver(self._lease(&place, self._waiting.top))
+        self._expire()
+        if self._limited and not self._refuses:
+            while self._waiting.count > self._most or self._waiting.bytes > self._most_bytes:
+                if not self._bury_head("maxlen"):
+                    break
+        if self.log is not None:
+            self._let_go()
+        return self._arm()
+
+    cpdef Entry get(self):
+        cdef Place place
+        if self._fresh_count:
+            self.round.flush()
+        self.round.now_ms = self.round.timers.wall_ms
+        self._expire()
+        if not self._load_head() or not self._waiting.pop(&place):
+            return None
+        entry = self._lease(&place, self._waiting.top)
+        self._arm()
+        return entry
+
+    cdef bint _load_head(self) except -1:
+        """Have what is next in memory, if anything is; whether that was possible."""
+        cdef Place* head = self._waiting.head()
+        cdef Place place
+        cdef int64_t loaded
+        while head != NULL and head.item == NULL:
+            try:
+                loaded = load(self._waiting, self.log, self.round.held)
+            except HubbubError:
+                self._try_again()
+                return False
+            self._waiting_held += loaded
+            if not loaded:
+                logger.error("queue %s has lost a message at offset %s", self.name, head.offset)
+                self._waiting.pop(&place)
+                self._forget(&place)
+            head = self._waiting.head()
+        return True
+
+    cdef int _let_go(self) except -1:
+        """Keep in the log only what is stored and not near its turn, where it is much."""
+        cdef Entry entry
+        if self._waiting_held > max(self.held_most, self._page_at):
+            self._waiting_held -= page_out(
+                self._waiting, self.log, self.round.held,
+                self._waiting_held - self.held_most // 2, False)
+            self._page_at = self._waiting_held + PAGE_STEP
+        elif self._waiting_held < self.held_most:
+            self._page_at = 0
+        while self._leased_held > self.held_most and self._held_lease != NULL:
+            entry = <Entry>self._held_lease
+            if entry.offset >= 0 and entry._item is not None:
+                if not self.log.is_durable(entry.offset):
+                    break
+                self._leased_held -= weight(entry._item)
+                release(self.round.held, entry._item)
+                entry._item = None
+            self._held_lease = entry._after
+        return 0
+
+    def page_out(self, int64_t most):
+        if self.log is not None and self._waiting_held > most:
+            self._waiting_held -= page_out(
+                self._waiting, self.log, self.round.held, self._waiting_held - most, True)
+
+    cdef int _taken(self, Place* place) noexcept:
+        """The place was taken out of the line."""
+        if place.offset >= 0 and place.item != NULL:
+            self._waiting_held -= weight(<Item>place.item)
+        return 0
+
+    cdef Entry _lease(self, Place* place, int level):
+        """A lease of what was taken out of the line, with its reference."""
+        cdef Entry entry = Entry.__new__(Entry)
+        self._taken(place)
+        entry.queue = self
+        entry.offset = place.offset
+        entry.order = place.order
+        entry.expires_ms = place.expires_ms
+        entry.deliveries = place.deliveries
+        entry._size = place.size
+        entry._level = level
+        entry._state = LEASED
+        if place.item != NULL:
+            entry._item = <Item>place.item
+            _decref(place.item)
+            if place.offset >= 0:
+                self._leased_held += weight(entry._item)
+        self.unsettled += 1
+        entry._before = self._last_lease
+        entry._after = NULL
+        if self._last_lease == NULL:
+            self._first_lease = <PyObject*>entry
+        else:
+            (<Entry>self._last_lease)._after = <PyObject*>entry
+        self._last_lease = <PyObject*>entry
+        if self._held_lease == NULL:
+            self._held_lease = <PyObject*>entry
+        return entry
+
+    cdef int _end_lease(self, Entry entry) noexcept:
+        """Whoever has the entry can do nothing more with it."""
+        entry._state = GONE
+        self.unsettled -= 1
+        if entry._before == NULL:
+            self._first_lease = entry._after
+        else:
+            (<Entry>entry._before)._after = entry._after
+        if entry._after == NULL:
+            self._last_lease = entry._before
+        else:
+            (<Entry>entry._after)._before = entry._before
+        if self._held_lease == <PyObject*>entry:
+            self._held_lease = entry._after
+        if entry.offset >= 0 and entry._item is not None:
+            self._leased_held -= weight(entry._item)
+        return 0
+
+    cdef int _expire(self) except -1:
+        """What waits first is dropped as soon as its time has come, and only then."""
+        cdef Place* head = self._waiting.head()
+        while head != NULL and 0 <= head.expires_ms <= self.round.now_ms:
+            if not self._bury_head("expired"):
+                break
+            head = self._waiting.head()
+        return 0
+
+    cdef int _arm(self) except -1:
+        """Look again when what waits first will have expired."""
+        cdef Place* head = self._waiting.head()
+        if head == NULL or head.expires_ms < 0 or self.deleted:
+            return 0
+        timers = self.round.timers
+        seconds = max(head.expires_ms - self.round.now_ms, 1) / 1000
+        if self._timer is not None:
+            if self._timer.when <= timers.now + seconds:
+                return 0
+            self._timer.cancel()
+        self._timer = timers.after(seconds, self._look)
+        return 0
+
+    cdef int _try_again(self) except -1:
+        if self._retry is None and not self.deleted:
+            self._retry = self.round.timers.after(RETRY_AFTER, self._look_again)
+        return 0
+
+    def _look(self):
+        self._timer = None
+        self.note()
+        self.round.flush()
+
+    def _look_again(self):
+        self._retry = None
+        self.note()
+        self.round.flush()
+
+    # Settling.
+
+    cpdef int settle(self, Entry entry) except -1:
+        if entry._state != LEASED or entry.queue is not self:
+            return 0
+        self._end_lease(entry)
+        if entry._item is not None:
+            release(self.round.held, entry._item)
+        if entry.offset >= 0 and self.log is not None:
+            self.log.settle(entry.offset, entry._size)
+            self.note()
+        elif self._waiting.count:
+            self.note()  # its taker has room again
+        return 0
+
+    cpdef int give_back(self, Entry entry, bint counts) except -1:
+        cdef Place place
+        if entry._state != LEASED or entry.queue is not self:
+            return 0
+        if self.deleted:
+            return self.settle(entry)
+        if counts:
+            entry.deliveries += 1
+            if 0 <= self._delivery_limit < entry.deliveries:
+                return self._bury(entry, "delivery_limit")
+            if entry.offset >= 0:
+                self.log.attempt(entry.offset, entry.deliveries)
+        self._end_lease(entry)
+        place.order = entry.order
+        place.offset = entry.offset
+        place.expires_ms = entry.expires_ms
+        place.deliveries = entry.deliveries
+        place.size = entry._size
+        place.item = NULL
+        if entry._item is not None:
+            place.item = <PyObject*>entry._item
+            Py_INCREF(entry._item)
+            if entry.offset >= 0:
+                self._waiting_held += weight(entry._item)
+        self._waiting.give_back(entry._level, &place)
+        self.note()
+        return 0
+
+    cpdef int reject(self, Entry entry) except -1:
+        if entry._state == LEASED and entry.queue is self:
+            self._bury(entry, "rejected")
+        return 0
+
+    cdef bint _bury_head(self, str reason) except -1:
+        """What waits first is a dead letter; False where it cannot be read now."""
+        cdef Place place
+        if self.on_dead is None:
+            if self._waiting.pop(&place):
+                self._forget(&place)
+        elif not self._load_head():
+            return False
+        elif self._waiting.pop(&place):
+            self._bury(self._lease(&place, self._waiting.top), reason)
+        return True
+
+    cdef int _bury(self, Entry entry, str reason) except -1:
+        """Hand the dead letter to whom it concerns; only then is it gone from here."""
+        cdef list before = self.round.targets
+        cdef list targets = []
+        if self.on_dead is not None and not self.deleted:
+            self.round.targets = targets
+            try:
+                self.on_dead(entry, reason)
+            except Exception:
+                logger.exception("a dead letter of queue %s is lost", self.name)
+            self.round.targets = before
+        if targets and entry.offset >= 0 and self.log is not None and entry._state == LEASED:
+            # Power loss could take it back there: here it is settled when it is durable there.
+            self.round.buried.append((self, entry.offset, entry._size, targets))
+            self._end_lease(entry)
+            if entry._item is not None:
+                release(self.round.held, entry._item)
+            return self.note()
+        return self.settle(entry)
+
+    def settle_stored(self, int64_t offset, Py_ssize_t size):
+        if self.log is not None:
+            self.log.settle(offset, size)
+            self.note()
+
+    cdef int _forget(self, Place* place) except -1:
+        """Done with what was taken out of the line."""
+        self._taken(place)
+        if place.item != NULL:
+            release(self.round.held, <Item>place.item)
+            _decref(place.item)
+        if place.offset >= 0 and self.log is not None:
+            self.log.settle(place.offset, place.size)
+            self.note()
+        return 0
+
+    # Takers.
+
+    def join(self, Taker taker not None, int priority=0):
+        self._takers.add(taker, priority)
+        self.wake()
+
+    def leave(self, Taker taker not None):
+        if not self._takers.remove(taker):
+            return
+        self.wake()
+        if not self._takers.count and self.on_consumers_gone is not None:
+            self.on_consumers_gone()
+
+    cpdef int wake(self) except -1:
+        if self._waiting.count:
+            self.note()
+        return 0
+
+    # The end.
+
+    def purge(self):
+        cdef Place place
+        cdef Py_ssize_t index, count = self.ready
+        for index in range(self._fresh_count):
+            self._forget(&self._fresh[index])
+        self._fresh_count = 0
+        self._fresh_bytes = 0
+        while self._waiting.pop(&place):
+            self._forget(&place)
+        return count
+
+    def when_durable(self, done not None):
+        if self.log is None:
+            done(None)
+            return
+        if self._fresh_count or self.log.has_notes():
+            self.write()
+        if self.failure is not None:
+            done(self.failure)
+        else:
+            self.log.partition.when_durable(self.log.end, done)
+
+    def rewrite(self, int64_t limit):
+        cdef Rewriting rewriting = Rewriting(self.log, limit, self.round.timers.wall_ms)
+        cdef PyObject* at = self._first_lease
+        cdef Entry entry
+        cdef Place place
+        while at != NULL:
+            entry = <Entry>at
+            place.order = entry.order
+            place.offset = entry.offset
+            place.expires_ms = entry.expires_ms
+            place.deliveries = entry.deliveries
+            place.item = <PyObject*>entry._item if entry._item is not None else NULL
+            rewriting.add(&place, entry._level, &entry.offset)
+            at = entry._after
+        rewriting.add_line(self._waiting)
+        if rewriting.count:
+            rewriting.finish()
+        return rewriting.count > 0
+
+    def close(self):
+        self.deleted = True
+        self.log = None
+        self.purge()
+        for timer in (self._timer, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._retry = None
+        for taker in self.takers:
+            self._takers.remove(taker)
+        self.on_dead = self.on_consumers_gone = None

@@ -1,0 +1,212 @@
+"""One channel: its methods find their way to queues and exchanges, and its errors end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hubbub.broker.publication import Publication, Stored
+from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
+from hubbub.protocols.amqp.confirms import Confirms
+from hubbub.protocols.amqp.contents import ContentReader
+from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
+from hubbub.protocols.amqp.errors import (
+    NO_ROUTE,
+    access_refused,
+    not_allowed,
+    not_implemented,
+    precondition_failed,
+)
+from hubbub.protocols.amqp.properties import decode_headers, replace_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from hubbub.broker.routes import NameCache
+    from hubbub.broker.work_queue import Entry, Item
+    from hubbub.protocols.amqp.codec import Method
+    from hubbub.protocols.amqp.connection import AmqpConnection
+    from hubbub.protocols.amqp.consuming import Consumer
+    from hubbub.protocols.amqp.exchanges import Exchange
+    from hubbub.protocols.amqp.queue import AmqpQueue
+    from hubbub.protocols.amqp.transactions import Transaction
+    from hubbub.protocols.amqp.vhost import VirtualHost
+
+_BCC = b"\x03BCC"  # the name of the header, as it stands in a table
+
+
+class Channel(ContentReader):
+    """``last_queue`` is what an empty queue name stands for (AMQP 0-9-1 section 1.7.2.3)."""
+
+    def __init__(self, connection: AmqpConnection, number: int, vhost: VirtualHost) -> None:
+        listener = connection.listener
+        super().__init__(number, listener.publisher, listener.settings.max_message_size)
+        self.connection = connection
+        self.vhost = vhost
+        self.limits = ChannelLimits(
+            number, connection.outbox, connection.frame_max, connection.refill_soon
+        )
+        self.consumers: dict[str, Consumer] = {}
+        self.last_queue = ""
+        self.prefetch = 0  # of the consumers that are to come
+        self.reply_queue: AmqpQueue | None = None  # of direct reply-to
+        self.transaction: Transaction | None = None
+        self._confirms: Confirms | None = None
+
+    def handle(self, method: Method) -> None:
+        """Carry out a method. Raises ChannelError, ConnectionFailure."""
+        handler = _HANDLERS.get(method.name)
+        if handler is None:
+            raise not_allowed(f"unimplemented method {method.name}")
+        handler(self, method.args)
+
+    def answer(self, name: str, *, nowait: bool = False, **fields: Any) -> None:
+        """Write a method, unless nobody waits for it."""
+        if not nowait:
+            self.connection.write(codec.encode(self.number, name, **fields))
+
+    def close(self) -> None:
+        """Let go of what the channel holds; nothing but its answer is looked at any more."""
+        if self.is_closing:
+            return
+        self.is_closing = True
+        for consumer in tuple(self.consumers.values()):
+            consuming.end(self, consumer)
+        direct_reply.close(self)
+        give_back(self.limits.unacknowledged.take_all())
+
+    def limits_changed(self) -> None:
+        """Something was acknowledged: where the channel has a limit, all its consumers may go on."""
+        if self.limits.prefetch:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the queues look at the channel's consumers again."""
+        for consumer in self.consumers.values():
+            consumer.wake()
+
+    def queue_named(self, name: str) -> AmqpQueue:
+        """The queue; an empty name is the one declared last. Raises ChannelError."""
+        return self.vhost.queue(name or self.last_queue, self.connection)
+
+    # --- what the reader of contents calls --------------------------------------------------------
+
+    def refuse_immediate(self) -> None:
+        """As RabbitMQ since 3.0."""
+        raise not_implemented("immediate=true")
+
+    def find_exchange(self, name: bytes) -> tuple[Exchange, NameCache | None]:
+        """The exchange, and where what it gets is published for others. Raises ChannelError."""
+        exchange = self.vhost.exchange(name.decode("utf-8", "surrogateescape"))
+        if exchange.internal:
+            raise access_refused(
+                f"cannot publish to internal exchange '{exchange.name}' in vhost "
+                f"'{self.vhost.name}'"
+            )
+        return exchange, self.connection.listener.names_of(self.vhost, exchange)
+
+    def route(self, exchange: Exchange, key: bytes, properties: bytes) -> tuple[AmqpQueue, ...]:
+        """The queues that a message goes to."""
+        if key.startswith(direct_reply.PREFIX) and not exchange.name:
+            return direct_reply.route(self.connection.listener, key)
+        return self.vhost.route(exchange, key, properties)
+
+    def special(self, exchange: Exchange, properties: bytes, user_id: bytes | None) -> bytes:
+        """Look at what few messages say. Raises ChannelError."""
+        user = self.connection.user
+        if user_id is not None and user_id != user.encode("utf-8", "surrogateescape"):
+            raise precondition_failed(
+                f"user_id property set to '{user_id.decode('utf-8', 'replace')}' but authenticated "
+                f"user was '{user}'"
+            )
+        if direct_reply.NAME_BYTES in properties:
+            properties = direct_reply.addressed(self, properties)
+        if _BCC in properties:
+            headers = decode_headers(properties)
+            if headers is not None and headers.pop("BCC", None) is not None:
+                properties = replace_headers(properties, headers)
+        return properties
+
+    def put_elsewhere(self, queue: AmqpQueue, item: Item, routing: bytes) -> int:
+        """Append to a stream."""
+        return queue.append(item)
+
+    def publish_later(self, item: Item, queues: tuple[AmqpQueue, ...], mandatory: bool) -> None:
+        """Hold a message until tx.commit."""
+        assert self.transaction is not None  # noqa: S101 - that is what the mode says
+        self.transaction.publish(item, queues, mandatory)
+
+    def returned(self, mark: bytes, body: bytes) -> None:
+        """A mandatory message that nobody gets (section 1.8.3.10)."""
+        at = routing_size(mark)
+        key_at = 1 + mark[0]
+        method = codec.encode_method(
+            "basic.return",
+            reply_code=int(NO_ROUTE),
+            reply_text="NO_ROUTE",
+            exchange=mark[1:key_at].decode("utf-8", "surrogateescape"),
+            routing_key=mark[key_at + 1 : at].decode("utf-8", "surrogateescape"),
+        )
+        frame_max = self.connection.frame_max
+        self.connection.write(encode_content(self.number, frame_max, method, mark[at:], body))
+
+    def confirm(self, last: int, stored: list[Any], refused: Collection[int]) -> None:
+        """Confirm, once it is durable, what was published (RabbitMQ: "Publisher Confirms")."""
+        assert self._confirms is not None  # noqa: S101 - that is what the mode says
+        waiting = [
+            Publication(0, (each,)) if isinstance(each, Stored) else each for each in stored
+        ]
+        self._confirms.published(last, waiting, refused)
+
+    def select_confirms(self) -> None:
+        """Confirm from now on."""
+        if self._confirms is None:
+            self._confirms = Confirms(self._ack, self._nack)
+            self.confirming = True
+
+    def _ack(self, tag: int, multiple: bool) -> None:
+        if not self.is_closing:
+            self.answer("basic.ack", delivery_tag=tag, multiple=multiple)
+
+    def _nack(self, tag: int, multiple: bool) -> None:
+        if not self.is_closing:
+            self.answer("basic.nack", delivery_tag=tag, multiple=multiple)
+
+
+def give_back(entries: list[Entry]) -> None:
+    """Return deliveries to their queues, to be delivered again."""
+    for entry in entries:
+        entry.queue.give_back(entry, True)
+
+
+def _flow(channel: Channel, args: Any) -> None:
+    channel.limits.is_flowing = args.active
+    channel.answer("channel.flow-ok", active=args.active)
+    channel.wake()
+
+
+def _open(channel: Channel, args: Any) -> None:
+    from hubbub.protocols.amqp.errors import channel_error
+
+    raise channel_error("second 'channel.open' seen")
+
+
+def _confirm_select(channel: Channel, args: Any) -> None:
+    if channel.transaction is not None:
+        raise precondition_failed("cannot switch from tx to confirm mode")
+    channel.select_confirms()
+    channel.answer("confirm.select-ok", nowait=args.nowait)
+
+
+def _access_request(channel: Channel, args: Any) -> None:
+    channel.answer("access.request-ok", ticket=1)  # of the days of AMQP 0-8; nobody looks at it
+
+
+_HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
+    "channel.flow": _flow,
+    "channel.open": _open,
+    "confirm.select": _confirm_select,
+    "access.request": _access_request,
+    **declaring.HANDLERS,
+    **consuming.HANDLERS,
+    **transactions.HANDLERS,
+}

@@ -1,0 +1,258 @@
+"""Class basic, but for publishing (AMQP 0-9-1 section 1.8): who gets messages, and settles them."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hubbub.protocols.amqp import codec, direct_reply
+from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
+from hubbub.protocols.amqp.errors import (
+    access_refused,
+    not_allowed,
+    not_implemented,
+    precondition_failed,
+)
+from hubbub.protocols.amqp.properties import decode_headers, replace_headers
+from hubbub.protocols.amqp.tables import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubbub.broker.work_queue import Entry
+    from hubbub.protocols.amqp.channel import Channel
+    from hubbub.protocols.amqp.queue import AmqpQueue
+    from hubbub.protocols.amqp.tables import Table
+
+_TAG_BYTES = 16  # random, so that no two are alike
+_INTEGERS = frozenset("bBsuIilL")
+
+
+class Consumer:
+    """A consumer of a channel, and what it takes through."""
+
+    def __init__(
+        self, channel: Channel, tag: str, queue: AmqpQueue, taker: Any, *, exclusive: bool
+    ) -> None:
+        self.channel = channel
+        self.tag = tag
+        self.queue = queue
+        self.taker = taker
+        self.exclusive = exclusive
+
+    def wake(self) -> None:
+        """It may have room again."""
+        self.queue.wake(self.taker)
+
+    def cancelled(self) -> None:
+        """Its queue is gone (RabbitMQ: "Consumer Cancellation")."""
+        connection = self.channel.connection
+        forget(self.channel, self)
+        if connection.has_capability("consumer_cancel_notify"):
+            connection.write(
+                codec.encode(
+                    self.channel.number, "basic.cancel", consumer_tag=self.tag, nowait=True
+                )
+            )
+
+
+def _consume(channel: Channel, args: Any) -> None:
+    name = args.queue or channel.last_queue
+    if name == direct_reply.NAME:
+        tag = direct_reply.consume(channel, args)
+        channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
+        return
+    queue = channel.queue_named(args.queue)
+    tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
+    if tag in channel.consumers:
+        raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    if queue.exclusive_consumer is not None or (args.exclusive and queue.consumers):
+        raise access_refused(
+            f"queue '{queue.name}' in vhost '{channel.vhost.name}' in exclusive use"
+        )
+    priority = _priority(args.arguments)
+    taker = queue.taker(channel, tag, args)
+    consumer = Consumer(channel, tag, queue, taker, exclusive=args.exclusive)
+    channel.consumers[tag] = consumer
+    queue.consumers[consumer] = None
+    # What is delivered comes behind the answer.
+    channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
+    queue.join(taker, priority)
+    channel.vhost.used(queue)
+
+
+def new_taker(channel: Channel, tag: str, queue: AmqpQueue, *, no_ack: bool) -> AmqpTaker:
+    """What a queue of leases hands to."""
+    return AmqpTaker(
+        channel.limits,
+        tag.encode("utf-8", "surrogateescape"),
+        channel.prefetch,
+        no_ack=no_ack,
+        subscriber=channel.connection.subscriber,
+        decorate=counted if queue.kind == "quorum" else None,
+    )
+
+
+def counted(entry: Entry) -> bytes:
+    """The mark of a delivery from a quorum queue, which says how often it was tried before."""
+    mark = entry.item().mark
+    if not entry.deliveries:
+        return mark
+    at = routing_size(mark)
+    headers = decode_headers(mark[at:]) or {}
+    headers["x-delivery-count"] = Field("l", entry.deliveries)
+    return mark[:at] + replace_headers(mark[at:], headers)
+
+
+def end(channel: Channel, consumer: Consumer) -> None:
+    """The consumer takes nothing more; what it has stays the channel's to settle."""
+    forget(channel, consumer)
+    consumer.queue.leave(consumer.taker)
+    channel.vhost.unused(consumer.queue)
+
+
+def forget(channel: Channel, consumer: Consumer) -> None:
+    """Strike a consumer off the lists."""
+    channel.consumers.pop(consumer.tag, None)
+    consumer.queue.consumers.pop(consumer, None)
+
+
+def _cancel(channel: Channel, args: Any) -> None:
+    consumer = channel.consumers.get(args.consumer_tag)
+    if consumer is not None:
+        end(channel, consumer)
+    elif channel.reply_queue is not None:
+        direct_reply.cancel(channel, args.consumer_tag)
+    channel.answer("basic.cancel-ok", nowait=args.nowait, consumer_tag=args.consumer_tag)
+
+
+def _qos(channel: Channel, args: Any) -> None:
+    if args.prefetch_size:
+        raise not_implemented(f"prefetch_size!=0 ({args.prefetch_size})")
+    if args.global_:
+        channel.limits.prefetch = args.prefetch_count
+        channel.wake()
+    else:
+        channel.prefetch = args.prefetch_count
+    channel.answer("basic.qos-ok")
+
+
+def _get(channel: Channel, args: Any) -> None:
+    queue = channel.queue_named(args.queue)
+    if queue.work is None:
+        raise not_implemented(
+            f"basic.get not supported by stream queues queue '{queue.name}' in vhost "
+            f"'{channel.vhost.name}'"
+        )
+    entry = queue.work.get()
+    channel.vhost.used(queue)
+    if entry is None:
+        channel.answer("basic.get-empty", cluster_id="")
+        return
+    mark, unacknowledged = counted(entry), channel.limits.unacknowledged
+    at, key_at = routing_size(mark), 1 + mark[0]
+    tag = unacknowledged.skip() if args.no_ack else unacknowledged.push(entry)
+    method = codec.encode_method(
+        "basic.get-ok",
+        delivery_tag=tag,
+        redelivered=entry.deliveries > 0,
+        exchange=mark[1:key_at].decode("utf-8", "surrogateescape"),
+        routing_key=mark[key_at + 1 : at].decode("utf-8", "surrogateescape"),
+        message_count=queue.work.ready,
+    )
+    connection, item = channel.connection, entry.item()
+    connection.write(
+        encode_content(channel.number, connection.frame_max, method, mark[at:], item.value)
+    )
+    if args.no_ack:
+        queue.work.settle(entry)
+
+
+# --- settling ---------------------------------------------------------------------------------------
+
+
+def _ack(channel: Channel, args: Any) -> None:
+    unacknowledged = channel.limits.unacknowledged
+    if channel.transaction is not None:
+        _check(channel, args.delivery_tag, multiple=args.multiple)
+        channel.transaction.settle(partial(_acknowledge, args.delivery_tag, args.multiple))
+    elif not unacknowledged.acknowledge(args.delivery_tag, multiple=args.multiple):
+        raise unknown_tag(args.delivery_tag)
+    channel.limits_changed()
+
+
+def _acknowledge(tag: int, multiple: bool, channel: Channel) -> None:
+    channel.limits.unacknowledged.acknowledge(tag, multiple=multiple)
+
+
+def _nack(channel: Channel, args: Any) -> None:
+    _give_up(channel, args.delivery_tag, multiple=args.multiple, requeue=args.requeue)
+
+
+def _reject(channel: Channel, args: Any) -> None:
+    _give_up(channel, args.delivery_tag, multiple=False, requeue=args.requeue)
+
+
+def _give_up(channel: Channel, tag: int, *, multiple: bool, requeue: bool) -> None:
+    _check(channel, tag, multiple=multiple)
+    if channel.transaction is not None:
+        channel.transaction.settle(partial(_return, tag, multiple, requeue))
+        return
+    _return(tag, multiple, requeue, channel)
+    channel.limits_changed()
+
+
+def _return(tag: int, multiple: bool, requeue: bool, channel: Channel) -> None:
+    for entry in channel.limits.unacknowledged.take(tag, multiple=multiple):
+        if requeue:
+            entry.queue.give_back(entry, True)
+        else:
+            entry.queue.reject(entry)
+
+
+def _check(channel: Channel, tag: int, *, multiple: bool) -> None:
+    if not channel.limits.unacknowledged.is_known(tag, multiple=multiple):
+        raise unknown_tag(tag)
+
+
+def unknown_tag(tag: int) -> Exception:
+    """RabbitMQ's text."""
+    return precondition_failed(f"unknown delivery tag {tag}")
+
+
+def _recover(channel: Channel, args: Any) -> None:
+    _recover_async(channel, args)
+    channel.answer("basic.recover-ok")
+
+
+def _recover_async(channel: Channel, args: Any) -> None:
+    if not args.requeue:
+        raise not_implemented("requeue=false")  # to the consumer that had it; RabbitMQ neither
+    for entry in channel.limits.unacknowledged.take_all():
+        entry.queue.give_back(entry, True)
+    channel.limits_changed()
+
+
+def _priority(arguments: Table) -> int:
+    field = arguments.get("x-priority")
+    if field is None:
+        return 0
+    if field.letter not in _INTEGERS:
+        raise precondition_failed(
+            f"invalid arg 'x-priority' for basic.consume: {{unacceptable_type,{field.type_name}}}"
+        )
+    return int(field.value)
+
+
+HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
+    "basic.consume": _consume,
+    "basic.cancel": _cancel,
+    "basic.qos": _qos,
+    "basic.get": _get,
+    "basic.ack": _ack,
+    "basic.nack": _nack,
+    "basic.reject": _reject,
+    "basic.recover": _recover,
+    "basic.recover-async": _recover_async,
+}

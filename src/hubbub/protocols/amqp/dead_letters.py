@@ -1,0 +1,174 @@
+"""Dead letters: what a queue could not give to anybody goes to another exchange, with its story.
+
+RabbitMQ: Dead Letter Exchanges. The story is in the headers: `x-death`, one entry for each queue and
+reason, the latest first. We believe the one that a client sends, as RabbitMQ did up to 3.13; 4.0 begins
+anew with a message that a client publishes again, and so forgets how often it was tried.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hubbub.broker.work_item import Item
+from hubbub.model.errors import HubbubError
+from hubbub.protocols.amqp.carbon_copies import BCC, CC, shown_routing_keys
+from hubbub.protocols.amqp.marks import Mark, decode_mark
+from hubbub.protocols.amqp.names import raw
+from hubbub.protocols.amqp.properties import decode_properties, replace
+from hubbub.protocols.amqp.tables import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hubbub.broker.timers import Timers
+    from hubbub.broker.work_queue import Entry
+    from hubbub.protocols.amqp.exchanges import Exchange
+    from hubbub.protocols.amqp.queue import AmqpQueue
+    from hubbub.protocols.amqp.routing import Routing
+    from hubbub.protocols.amqp.tables import Table
+
+X_DEATH = "x-death"
+
+# How many queues and reasons a message may have died of. The header has to fit into a frame, and RabbitMQ
+# would let it grow; a way as long as this is a circle, or might as well be one.
+MAX_DEATHS = 100
+
+
+class DeadLetters:
+    """Publishes the dead letters of a virtual host's queues."""
+
+    def __init__(self, exchanges: Mapping[str, Exchange], routing: Routing, timers: Timers) -> None:
+        self._exchanges = exchanges
+        self._routing = routing
+        self._timers = timers
+        self._waiting: deque[tuple[AmqpQueue, Item, str]] = deque()
+        self._is_busy = False
+
+    def attach(self, queue: AmqpQueue) -> None:
+        """See to the dead letters of a queue, if it says where they go."""
+        if queue.work is None or queue.parsed.dead_letter_exchange is None:
+            return
+        queue.work.on_dead = partial(self._died, queue)
+        if queue.parsed.refused_to_dlx:
+            queue.refused = partial(self._refused, queue)
+
+    def _died(self, queue: AmqpQueue, entry: Entry, reason: str) -> None:
+        self._publish(queue, entry.item(), reason)
+
+    def _refused(self, queue: AmqpQueue, item: Item) -> None:
+        """It was too much for a queue of `reject-publish-dlx`."""
+        self._publish(queue, item, "maxlen")
+
+    def _publish(self, queue: AmqpQueue, item: Item, reason: str) -> None:
+        """Publish one, and those that this makes: one after the other, however long the chain is."""
+        self._waiting.append((queue, item, reason))
+        if self._is_busy:
+            return
+        self._is_busy = True
+        try:
+            while self._waiting:
+                self._publish_one(*self._waiting.popleft())
+        finally:
+            self._is_busy = False
+            self._waiting.clear()
+
+    def _publish_one(self, queue: AmqpQueue, item: Item, reason: str) -> None:
+        exchange = self._exchanges.get(queue.parsed.dead_letter_exchange or "")
+        if exchange is None:
+            return  # as RabbitMQ does: it need not be there
+        try:
+            letter, deaths = self._letter(queue, item, reason, exchange)
+            queues = self._routing.route(exchange, letter.key, letter.properties)
+        except (HubbubError, ValueError):
+            return  # headers that are none: nobody can be told of it any more
+        if len(deaths) > MAX_DEATHS:
+            return
+        dead = Item(
+            item.value,
+            letter.encode(),
+            self._timers.wall_ms,
+            -1,
+            item.priority,
+            item.persistent,
+        )
+        for target in queues:
+            if reason == "rejected" or not is_cycle(target.name, deaths):
+                target.put(dead)
+
+    def _letter(
+        self, queue: AmqpQueue, item: Item, reason: str, exchange: Exchange
+    ) -> tuple[Mark, list[Field]]:
+        """The message with its story, which is returned, too; under its own key or the queue's."""
+        mark = decode_mark(item.mark)
+        properties = decode_properties(mark.properties)
+        headers = dict(properties.headers or {})
+        death = _death(
+            queue.name, reason, mark, headers, self._timers.wall_ms // 1000, properties.expiration
+        )
+        deaths = record_death(headers, death)
+        source = Field("S", mark.exchange)
+        for which in ("first", "last"):
+            if which == "last" or f"x-{which}-death-reason" not in headers:
+                headers[f"x-{which}-death-reason"] = death["reason"]
+                headers[f"x-{which}-death-queue"] = death["queue"]
+                headers[f"x-{which}-death-exchange"] = source
+        key = queue.parsed.dead_letter_routing_key
+        if key is not None:
+            # These named further keys beside the one that is no more.
+            headers.pop(CC, None)
+            headers.pop(BCC, None)
+        encoded = replace(mark.properties, headers=headers, expiration=None)
+        return Mark(raw(exchange.name), mark.key if key is None else key, encoded), deaths
+
+
+def record_death(headers: Table, death: Table) -> list[Field]:
+    """Write a death into `x-death`, which is returned: counted with those like it, and in front."""
+    found = headers.get(X_DEATH)
+    before: list[Field] = found.value if found is not None and found.letter == "A" else []
+    kept = []
+    for field in before:
+        if field.letter != "F":
+            continue
+        earlier: Table = field.value
+        if all(earlier.get(name) == death[name] for name in ("queue", "reason")):
+            count = earlier.get("count")
+            times = count.value if count is not None and isinstance(count.value, int) else 0
+            death = {**earlier, "count": Field("l", min(times + 1, _MOST))}
+        else:
+            kept.append(field)
+    deaths = [Field("F", death), *kept]
+    headers[X_DEATH] = Field("A", deaths)
+    return deaths
+
+
+def is_cycle(queue: str, deaths: list[Field]) -> bool:
+    """Whether a message comes back to a queue, and no client had a hand in it since it was there."""
+    name = Field("S", raw(queue))
+    for death in deaths:
+        if death.value.get("reason") == _REJECTED:
+            return False
+        if death.value.get("queue") == name:
+            return True
+    return False
+
+
+_REJECTED = Field("S", b"rejected")
+_MOST = 2**63 - 1
+
+
+def _death(
+    queue: str, reason: str, mark: Mark, headers: Table, seconds: int, expiration: str | None
+) -> Table:
+    """An entry of `x-death`; ``expiration`` as it was, since the letter has none."""
+    keys = [Field("S", key) for key in shown_routing_keys(mark.key, headers)]
+    death = {} if expiration is None else {"original-expiration": Field("S", raw(expiration))}
+    return death | {
+        "count": Field("l", 1),
+        "reason": Field("S", reason.encode()),
+        "queue": Field("S", raw(queue)),
+        "time": Field("T", seconds),
+        "exchange": Field("S", mark.exchange),
+        "routing-keys": Field("A", keys),
+    }

@@ -1,0 +1,118 @@
+"""Classes exchange and queue (AMQP 0-9-1 sections 1.6 and 1.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hubbub.protocols.amqp.channel import Channel
+
+
+def _exchange_declare(channel: Channel, args: Any) -> None:
+    channel.vhost.declare_exchange(
+        args.exchange,
+        args.type,
+        durable=args.durable,
+        auto_delete=args.auto_delete,
+        internal=args.internal,
+        arguments=args.arguments,
+        passive=args.passive,
+    )
+    channel.answer("exchange.declare-ok", nowait=args.nowait)
+
+
+def _exchange_delete(channel: Channel, args: Any) -> None:
+    channel.vhost.delete_exchange(args.exchange, if_unused=args.if_unused)
+    channel.answer("exchange.delete-ok", nowait=args.nowait)
+
+
+def _exchange_bind(channel: Channel, args: Any) -> None:
+    channel.vhost.bind_exchange(
+        args.destination, args.source, _key(args.routing_key), args.arguments
+    )
+    channel.answer("exchange.bind-ok", nowait=args.nowait)
+
+
+def _exchange_unbind(channel: Channel, args: Any) -> None:
+    channel.vhost.unbind_exchange(
+        args.destination, args.source, _key(args.routing_key), args.arguments
+    )
+    channel.answer("exchange.unbind-ok", nowait=args.nowait)
+
+
+def _queue_declare(channel: Channel, args: Any) -> None:
+    queue = channel.vhost.declare_queue(
+        args.queue,
+        durable=args.durable,
+        exclusive=args.exclusive,
+        auto_delete=args.auto_delete,
+        arguments=args.arguments,
+        passive=args.passive,
+        owner=channel.connection,
+    )
+    channel.last_queue = queue.name
+    channel.answer(
+        "queue.declare-ok",
+        nowait=args.nowait,
+        queue=queue.name,
+        message_count=queue.message_count,
+        consumer_count=queue.consumer_count,
+    )
+
+
+def _queue_bind(channel: Channel, args: Any) -> None:
+    # An empty routing key beside an empty queue name is the queue's own (section 1.7.2.3.4).
+    key = channel.last_queue if not args.queue and not args.routing_key else args.routing_key
+    channel.vhost.bind_queue(
+        args.queue or channel.last_queue,
+        args.exchange,
+        _key(key),
+        args.arguments,
+        channel.connection,
+    )
+    channel.answer("queue.bind-ok", nowait=args.nowait)
+
+
+def _queue_unbind(channel: Channel, args: Any) -> None:
+    channel.vhost.unbind_queue(
+        args.queue or channel.last_queue,
+        args.exchange,
+        _key(args.routing_key),
+        args.arguments,
+        channel.connection,
+    )
+    channel.answer("queue.unbind-ok")
+
+
+def _queue_purge(channel: Channel, args: Any) -> None:
+    count = channel.vhost.purge_queue(args.queue or channel.last_queue, channel.connection)
+    channel.answer("queue.purge-ok", nowait=args.nowait, message_count=count)
+
+
+def _queue_delete(channel: Channel, args: Any) -> None:
+    count = channel.vhost.delete_queue(
+        args.queue or channel.last_queue,
+        if_unused=args.if_unused,
+        if_empty=args.if_empty,
+        owner=channel.connection,
+    )
+    channel.answer("queue.delete-ok", nowait=args.nowait, message_count=count)
+
+
+def _key(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
+    "exchange.declare": _exchange_declare,
+    "exchange.delete": _exchange_delete,
+    "exchange.bind": _exchange_bind,
+    "exchange.unbind": _exchange_unbind,
+    "queue.declare": _queue_declare,
+    "queue.bind": _queue_bind,
+    "queue.unbind": _queue_unbind,
+    "queue.purge": _queue_purge,
+    "queue.delete": _queue_delete,
+}

@@ -1,0 +1,76 @@
+"""Direct reply-to (RabbitMQ: "Direct Reply-to"): answers without a queue to declare.
+
+Who consumes from ``amq.rabbitmq.reply-to`` gets a queue in memory under a name that nobody can
+guess; what it publishes with that reply-to carries the name, and answers go there.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from hubbub.broker.work_settings import WorkQueueSettings
+from hubbub.protocols.amqp import consuming
+from hubbub.protocols.amqp.errors import precondition_failed
+from hubbub.protocols.amqp.properties import decode_properties, replace
+from hubbub.protocols.amqp.queue import AmqpQueue
+
+if TYPE_CHECKING:
+    from hubbub.protocols.amqp.channel import Channel
+    from hubbub.protocols.amqp.listener import AmqpListener
+
+NAME = "amq.rabbitmq.reply-to"
+NAME_BYTES = NAME.encode()
+PREFIX = NAME_BYTES + b"."
+_TOKEN_BYTES = 18
+
+
+def consume(channel: Channel, args: Any) -> str:
+    """Let a channel get answers; the consumer's tag. Raises ChannelError."""
+    if not args.no_ack:
+        raise precondition_failed("reply consumer cannot acknowledge")
+    if channel.reply_queue is not None:
+        raise precondition_failed("reply consumer already set")
+    listener = channel.connection.listener
+    tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TOKEN_BYTES)}"
+    name = f"{NAME}.{secrets.token_urlsafe(_TOKEN_BYTES)}"
+    queue = AmqpQueue.unlisted(
+        name, listener.broker.work_queues.open(name, WorkQueueSettings())
+    )
+    channel.reply_queue = queue
+    listener.reply_queues[name.encode()] = queue
+    taker = consuming.new_taker(channel, tag, queue, no_ack=True)
+    consumer = consuming.Consumer(channel, tag, queue, taker, exclusive=True)
+    channel.consumers[tag] = consumer
+    queue.work.join(taker)
+    return tag
+
+
+def cancel(channel: Channel, tag: str) -> None:
+    """The channel wants no more answers."""
+    if tag in channel.consumers:
+        close(channel)
+
+
+def close(channel: Channel) -> None:
+    """Forget the queue of a channel that has one."""
+    queue, channel.reply_queue = channel.reply_queue, None
+    if queue is not None:
+        listener = channel.connection.listener
+        del listener.reply_queues[queue.name.encode()]
+        listener.broker.work_queues.delete(queue.work)
+
+
+def route(listener: AmqpListener, key: bytes) -> tuple[AmqpQueue, ...]:
+    """Where an answer goes."""
+    queue = listener.reply_queues.get(key)
+    return () if queue is None else (queue,)
+
+
+def addressed(channel: Channel, properties: bytes) -> bytes:
+    """The properties with the channel's own name to reply to. Raises ChannelError."""
+    if decode_properties(properties).reply_to != NAME:
+        return properties
+    if channel.reply_queue is None:
+        raise precondition_failed("fast reply consumer does not exist")
+    return replace(properties, reply_to=channel.reply_queue.name)

@@ -1,0 +1,183 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Frames as they arrive: what happens to every message is done here, and the rest called out."""
+
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcmp
+
+from hubbub.broker.outbox cimport Outbox
+from hubbub.protocols.amqp.unacknowledged cimport Unacknowledged
+from hubbub.protocols.amqp.wire cimport (
+    FRAME_BODY, FRAME_BYTES, FRAME_END, FRAME_HEAD_BYTES, FRAME_HEADER, FRAME_HEARTBEAT,
+    FRAME_METHOD, get_long, get_longlong, get_short)
+
+import logging
+
+from hubbub.model.errors import HubbubError
+from hubbub.protocols.amqp.errors import (
+    ChannelError, ConnectionFailure, frame_error, internal_error, unexpected_frame)
+
+logger = logging.getLogger(__name__)
+
+# What a client begins with, and what it is told to begin with if it does not (section 4.2.2).
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+cdef enum:
+    HEADER_BYTES = 8
+    CLASS_BASIC = 60
+    METHOD_PUBLISH = 40
+    METHOD_ACK = 80
+    ACK_BYTES = 13      # class, method, delivery tag, bits
+    METHOD_BYTES = 4
+
+cdef bytes HEADER = PROTOCOL_HEADER
+
+
+cdef class AmqpReader(StreamSession):
+
+    def __init__(self, AmqpPublisher publisher not None, work_queues, Outbox outbox not None):
+        self.publisher = publisher
+        self.work_queues = work_queues
+        self.outbox = outbox
+        self.principal = ""
+        self.channels = {}
+        self._published = []
+
+    def settle(self):
+        self._finish()
+
+    def forget_heard(self):
+        heard, self.heard = self.heard, False
+        return heard
+
+    cdef bint is_paused(self) except -1:
+        return self.blocked and self.has_published
+
+    cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
+        cdef Py_ssize_t at = 0, used
+        cdef uint32_t payload_size
+        if self.closed:
+            return size
+        self.heard = True
+        if not self._greeted:
+            used = self._protocol_header(data, size)
+            if used <= 0:
+                return size if self.closed else 0
+            at = used
+        self.publisher.begin(self)
+        while size - at >= FRAME_HEAD_BYTES:
+            payload_size = get_long(data + at + 3)
+            if payload_size > self.frame_max - FRAME_BYTES:
+                # Before its bytes are waited for: a length alone costs nothing.
+                self.failed(frame_error(
+                    f"frame_too_large: {payload_size} bytes, {self.frame_max - FRAME_BYTES} at most"),
+                    b"")
+                break
+            if size - at < FRAME_BYTES + <Py_ssize_t>payload_size:
+                break
+            self._frame(data[at], get_short(data + at + 1), data + at + FRAME_HEAD_BYTES,
+                        payload_size)
+            if self.closed:
+                break
+            at += FRAME_BYTES + payload_size
+        self._finish()
+        return size if self.closed else at
+
+    cdef Py_ssize_t _protocol_header(self, const uint8_t* data, Py_ssize_t size) except -2:
+        if size < HEADER_BYTES:
+            if memcmp(data, <const char*>HEADER, size) == 0:
+                return 0
+        elif memcmp(data, <const char*>HEADER, HEADER_BYTES) == 0:
+            self._greeted = True
+            self.greeted()
+            return HEADER_BYTES
+        self.outbox.add(HEADER)
+        self.closed = True
+        self.outbox.close()
+        return -1
+
+    cdef int _frame(self, int kind, int number, const uint8_t* payload, Py_ssize_t size) except -1:
+        """Act on one frame; what it breaks is told to the client."""
+        cdef ContentReader channel = self._last
+        try:
+            if payload[size] != FRAME_END:
+                raise frame_error(f"invalid frame end marker {payload[size]}")
+            if kind == FRAME_HEARTBEAT:
+                if number:
+                    raise unexpected_frame("a heartbeat is of channel 0")  # section 4.2.7
+                return 0
+            if kind != FRAME_METHOD and kind != FRAME_HEADER and kind != FRAME_BODY:
+                raise frame_error(f"unknown frame type {kind}")
+            if number == 0:
+                if kind != FRAME_METHOD:
+                    raise unexpected_frame("channel 0 carries no content")
+                self._finish()
+                self.connection_method(payload[:size])
+                return 0
+            if channel is None or channel.number != number:
+                found = self.channels.get(number)
+                if found is None:
+                    self.unknown_channel(number, kind, payload[:size])
+                    return 0
+                channel = self._last = <ContentReader>found
+            self._on_channel(channel, kind, payload, size)
+        except ConnectionFailure as error:
+            self.failed(error, payload[:size] if kind == FRAME_METHOD else b"")
+        except Exception as error:
+            logger.exception("amqp: a frame could not be carried out")
+            self.failed(internal_error(), b"")
+        return 0
+
+    def forget_channel(self, int number):
+        """The channel is closed."""
+        self.channels.pop(number, None)
+        self._last = None
+
+    cdef int _on_channel(self, ContentReader channel, int kind, const uint8_t* payload,
+                         Py_ssize_t size) except -1:
+        try:
+            if kind == FRAME_METHOD:
+                self._method(channel, payload, size)
+            elif channel.is_closing:
+                pass
+            elif kind == FRAME_HEADER:
+                channel.header(payload, size)
+            else:
+                channel.body(payload, size)
+        except ChannelError as error:
+            self._finish()
+            self.channel_failed(channel, error, payload[:size] if kind == FRAME_METHOD else b"")
+        return 0
+
+    cdef int _method(self, ContentReader channel, const uint8_t* payload,
+                     Py_ssize_t size) except -1:
+        cdef int method
+        cdef Unacknowledged unacknowledged
+        if size < METHOD_BYTES:
+            raise frame_error("a method frame names its method")
+        method = get_short(payload + 2)
+        if get_short(payload) == CLASS_BASIC and not channel.is_closing:
+            if method == METHOD_PUBLISH:
+                self.has_published = True
+                if channel not in self._published:
+                    self._published.append(channel)
+                channel.publish_method(payload + METHOD_BYTES, size - METHOD_BYTES)
+                return 0
+            if method == METHOD_ACK and size == ACK_BYTES and not channel.in_transaction:
+                unacknowledged = (<ChannelLimits>channel.limits).unacknowledged
+                if unacknowledged.settle(get_longlong(payload + METHOD_BYTES), payload[12] & 1):
+                    channel.limits_changed()
+                    return 0
+        # What came before it has happened, when it asks.
+        self._finish()
+        self.channel_method(channel, payload[:size])
+        return 0
+
+    cdef int _finish(self) except -1:
+        """Publish to others, let the queues write and hand out, and confirm."""
+        self.publisher.flush(self.principal)
+        self.work_queues.flush()
+        if self._published:
+            published, self._published = self._published, []
+            for channel in published:
+                (<ContentReader>channel).finish()
+        return 0
