@@ -25,7 +25,7 @@ def test_persistent_messages_of_durable_queues_stay_in_order(server, name, end):
         for number in range(100):
             mode = 1 if number % 10 == 5 else 2
             client.publish("", name, b"%d" % number, delivery_mode=mode, headers={"n": number})
-        for number in range(10):
+        for _ in range(10):
             client.ack(client.get(name))
         held = client.get(name)
         assert held.body == b"10"
