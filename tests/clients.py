@@ -14,6 +14,7 @@ import aiomqtt
 import kafka
 import nats
 import paho.mqtt.client
+import pika
 import redis
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from confluent_kafka import Consumer, Producer
@@ -353,6 +354,35 @@ class AioMqtt:
         loop.close()
 
 
+class Pika:
+    """pika; the exchange amq.topic is the common address space."""
+
+    name = "pika"
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.parameters = pika.URLParameters(server.amqp)
+
+    def publish(self, address: str, payloads: list[bytes], key: bytes | None = None) -> None:
+        with pika.BlockingConnection(self.parameters) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            for payload in payloads:
+                channel.basic_publish("amq.topic", address, payload)
+
+    @contextlib.contextmanager
+    def subscribed(self, address: str) -> Iterator[Inbox]:
+        inbox = Inbox()
+        connection = pika.BlockingConnection(self.parameters)
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(queue, "amq.topic", address)
+        channel.basic_consume(queue, lambda *got: inbox.put(got[-1]), auto_ack=True)
+        polling = Polling(lambda: connection.process_data_events(0.1))
+        yield inbox
+        polling.stop()
+        connection.close()
+
+
 class PythonApi:
     """hubbub's own API, connected."""
 
@@ -383,6 +413,7 @@ CLIENTS = (
     NatsPy,
     Paho,
     AioMqtt,
+    Pika,
     PythonApi,
 )
 

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import uuid
+from contextlib import ExitStack
+
 import pytest
 
+import amqp_clients
 import node_client
-from node_client import MqttMessage, NatsMessage, NodeClient
+from amqp_clients import AMQP_CLIENTS
+from node_client import AmqpMessage, MqttMessage, NatsMessage, NodeClient
 from serving import ServerProcess
 
 
@@ -37,3 +42,35 @@ def nats_js(node_clients):
 def mqtt_js(node_clients):
     """MQTT.js, the MQTT client of Node."""
     return NodeClient(node_clients / "mqtt_client.mjs", MqttMessage)
+
+
+@pytest.fixture(scope="session")
+def amqplib(node_clients):
+    """amqplib, the AMQP client of Node."""
+    return NodeClient(node_clients / "amqp_client.mjs", AmqpMessage)
+
+
+@pytest.fixture(scope="module")
+def amqp_url(request):
+    """Where AMQP is spoken: a server for the module, or the broker that AMQP_PEER names."""
+    if amqp_clients.PEER:
+        return f"amqp://guest:guest@{amqp_clients.PEER}/%2F"
+    return request.getfixturevalue("shared_server").amqp
+
+
+@pytest.fixture(params=AMQP_CLIENTS, ids=lambda client: client.name)
+def amqp_connect(request, amqp_url):
+    """Makes connected clients of AMQP, of each library in turn; they are closed with the test."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(request.param(amqp_url, **options))
+
+
+@pytest.fixture
+def amqp_client(amqp_connect):
+    return amqp_connect()
+
+
+@pytest.fixture
+def name():
+    """A name that is the test's own."""
+    return f"amqp{uuid.uuid4().hex}"

@@ -46,6 +46,17 @@ class MqttMessage:
     properties: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class AmqpMessage:
+    """One message as amqplib got it; ``properties`` as it names them, those that there were."""
+
+    exchange: str
+    key: str
+    payload: bytes
+    redelivered: bool
+    properties: dict[str, Any]
+
+
 class ClientError(Exception):
     """What the client said went wrong: its error code."""
 
@@ -54,7 +65,7 @@ class Running:
     """A started client; ``messages`` waits for its end."""
 
     def __init__(
-        self, process: subprocess.Popen[str], message: type[NatsMessage | MqttMessage]
+        self, process: subprocess.Popen[str], message: type[NatsMessage | MqttMessage | AmqpMessage]
     ) -> None:
         self._process = process
         self._message = message
@@ -78,7 +89,9 @@ class Running:
 class NodeClient:
     """Runs one program's commands."""
 
-    def __init__(self, script: Path, message: type[NatsMessage | MqttMessage]) -> None:
+    def __init__(
+        self, script: Path, message: type[NatsMessage | MqttMessage | AmqpMessage]
+    ) -> None:
         self._script = script
         self._message = message
 

@@ -26,7 +26,7 @@ class ServerProcess:
     def __init__(self, directory: Path, *flags: str) -> None:
         self.directory = directory
         self.flags = flags
-        names = ("kafka", "redis", "nats", "mqtt", "mqtt-ws", "bus")
+        names = ("kafka", "redis", "nats", "mqtt", "mqtt-ws", "amqp", "bus")
         self.ports = {name: free_port() for name in names}
         self.process: subprocess.Popen[str] | None = None
 
@@ -45,6 +45,10 @@ class ServerProcess:
     @property
     def mqtt_ws(self) -> str:
         return f"ws://127.0.0.1:{self.ports['mqtt-ws']}/mqtt"
+
+    @property
+    def amqp(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self.ports['amqp']}/%2F"
 
     @property
     def url(self) -> str:
