@@ -598,6 +598,26 @@ def test_a_disk_that_cannot_be_read_now_is_tried_again(bench, monkeypatch):
     assert tray.values == numbers(1, 2)
 
 
+def test_a_dead_letter_that_cannot_be_read_now_waits_for_the_disk(bench, monkeypatch):
+    store(bench, durable(bench, message_ttl_ms=1000), *numbers(1, 2))
+    bench = Bench(bench.log, now=9.0)
+    queue = bench.queues.get("q")
+    letters = []
+    queue.on_dead = lambda entry, _: letters.append(entry.item().value)
+
+    def refuse(*_args, **_kwargs):
+        raise StorageError("cannot be read")
+
+    monkeypatch.setattr(queue.log.partition, "read", refuse)
+    bench.pass_time()
+    due = bench.timers.next_due()
+    assert (letters, queue.ready) == ([], 2)
+    assert due == bench.timers.now + 1.0
+    monkeypatch.undo()
+    bench.pass_time(1.0)
+    assert (letters, queue.ready) == (numbers(1, 2), 0)
+
+
 # --- space on the disk ------------------------------------------------------------------------
 
 
