@@ -51,7 +51,7 @@ def register(app: Celery) -> None:
         bind=True,
         autoretry_for=(ValueError,),
         max_retries=2,
-        default_retry_delay=0,
+        default_retry_delay=0.2,  # the worker says RETRY after it sent the task again
     )
     def hopeless(self) -> None:
         raise ValueError("no use")
