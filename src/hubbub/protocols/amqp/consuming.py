@@ -21,7 +21,7 @@ from hubbub.protocols.amqp.tables import Field
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hubbub.broker.work_queue import Entry
+    from hubbub.broker.leases import Entry
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table
