@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.work_item import Item
-from hubbub.broker.work_queue import OpenTaker
+from hubbub.broker.takers import OpenTaker
 from hubbub.broker.work_settings import WorkQueueSettings
 from hubbub.model.errors import HubbubError
 from hubbub.protocols.amqp.arguments import INTEGER_TYPES
