@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqp_vhost import Place, properties, refused
-from held_log import HeldLog
+from held_log import HeldLog, HeldPartition
 from hubbub.broker.work_queue import OpenTaker
 from hubbub.model.errors import StorageError
 from hubbub.protocols.amqp import queues as queues_module
@@ -96,8 +96,10 @@ def test_reserved_names_are_refused_unless_they_are_there(place: Place) -> None:
         (
             "topic",
             {"arguments": table_of({"alternate-exchange": "y"})},
-            "'alternate-exchange' for exchange 'x' in vhost '/': "
-            "received the value 'y' of type 'longstr' but current is none",
+            (
+                "'alternate-exchange' for exchange 'x' in vhost '/': "
+                "received the value 'y' of type 'longstr' but current is none"
+            ),
         ),
     ],
 )
@@ -249,14 +251,18 @@ def test_a_passive_declaration_finds_or_fails(place: Place) -> None:
         (
             {},
             {"x-message-ttl": 1, "x-max-length": 5},
-            "'x-max-length' for queue 'q' in vhost '/': "
-            "received the value '5' of type 'long' but current is none",
+            (
+                "'x-max-length' for queue 'q' in vhost '/': "
+                "received the value '5' of type 'long' but current is none"
+            ),
         ),
         (
             {},
             {},
-            "'x-message-ttl' for queue 'q' in vhost '/': "
-            "received none but current is the value '1' of type 'long'",
+            (
+                "'x-message-ttl' for queue 'q' in vhost '/': "
+                "received none but current is the value '1' of type 'long'"
+            ),
         ),
         (
             {},
@@ -385,6 +391,7 @@ def test_what_is_durable_comes_back(place: Place) -> None:
     place.bind("q", "gone")
     place.bind("gone", "x", "b.*")
     place.bind("s", "y")
+    place.bind("q", "amq.direct", "k")
     place.vhost.bind_exchange("y", "x", b"c.#", {})
     place.publish("", "q", delivery_mode=2)
     place.restart()
@@ -393,7 +400,8 @@ def test_what_is_durable_comes_back(place: Place) -> None:
     assert sorted(place.vhost.queues) == ["q", "s"]
     assert place.declare("q", arguments, durable=True).ready == 1
     assert place.vhost.queues["s"].kind == "stream"
-    assert len(place.vhost.bindings) == 3
+    assert len(place.vhost.bindings) == 4
+    assert place.route("amq.direct", "k") == ["q"]
     assert place.route("x", "a.b") == ["q"]
     assert place.route("x", "c.d") == ["s"]
 
@@ -471,6 +479,80 @@ def test_what_cannot_be_stored_is_not_declared(
     assert "x" not in place.vhost.exchanges
     assert "s" not in place.vhost.queues
     assert place.route("amq.fanout", "") == []
+
+
+class CrashError(BaseException):
+    """The process is gone."""
+
+
+def test_a_crash_between_any_two_writes_leaves_what_was_or_what_was_to_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def state(place: Place) -> object:
+        bindings = place.vhost.bindings._all.values()
+        return (
+            sorted(place.vhost.exchanges),
+            sorted(place.vhost.queues),
+            sorted((each.source.name, each.destination.name, each.key) for each in bindings),
+        )
+
+    delayed = table_of({"x-delayed-type": "fanout"})
+    steps = (
+        lambda place: place.exchange("first", "fanout", durable=True, auto_delete=True),
+        lambda place: place.exchange("middle", "fanout", durable=True, auto_delete=True),
+        lambda place: place.exchange("late", "x-delayed-message", delayed, durable=True),
+        lambda place: place.declare("q", durable=True),
+        lambda place: place.vhost.bind_exchange("middle", "first", b"", {}),
+        lambda place: place.bind("q", "middle", "k"),
+        lambda place: place.bind("q", "amq.topic", "#"),
+        lambda place: place.declare("s", {"x-queue-type": "stream"}, durable=True),
+        lambda place: place.bind("s", "late"),
+        lambda place: place.vhost.delete_queue("q"),  # takes first and middle with it
+        lambda place: place.declare("q", durable=True),
+        lambda place: place.bind("q", "late"),
+        lambda place: place.vhost.delete_exchange("late"),
+        lambda place: place.vhost.delete_queue("s"),
+    )
+    append = HeldPartition.append
+    for survived in range(60):
+        left = [survived]
+
+        def counted(self: HeldPartition, *args: object, left: list[int] = left) -> object:
+            if not left[0]:
+                raise CrashError
+            left[0] -= 1
+            return append(self, *args)
+
+        place = Place(HeldLog())
+        before = state(place)
+        with monkeypatch.context() as patch:
+            patch.setattr(HeldPartition, "append", counted)
+            try:
+                for step in steps:
+                    before = state(place)
+                    step(place)
+            except CrashError:
+                pass
+            else:
+                assert survived > 20  # the script is over
+                return
+        after_crash = state(Place(place.log.survivor(power_cut=False)))
+        again = Place(HeldLog())
+        for each in steps[: steps.index(step) + 1]:
+            each(again)
+        assert after_crash in (before, state(again)), survived
+    raise AssertionError("the script is longer than this test thinks")
+
+
+def test_arguments_are_of_a_bounded_size(place: Place) -> None:
+    place.declare("q")
+    text = "arguments of 5010 bytes, at most 4096 are allowed"
+    for call in (
+        lambda: place.declare("r", {"mine": "a" * 5000}),
+        lambda: place.exchange("x", "fanout", table_of({"mine": "a" * 5000})),
+        lambda: place.bind("q", "amq.fanout", "", mine="a" * 5000),
+    ):
+        assert refused(406, call) == text
 
 
 def test_virtual_hosts_have_nothing_in_common(place: Place) -> None:

@@ -250,6 +250,23 @@ def test_what_may_have_been_delivered_before_a_stop_says_so(bench):
     assert again.restarted().queues.get("q").get().redelivered
 
 
+def test_a_broker_that_stops_stores_what_was_not_flushed_yet():
+    disk = SimulatedDisk()
+    bench = on_disk(disk)
+    queue = durable(bench)
+    store(bench, queue, *numbers(1, 2))
+    queue.settle(queue.get())
+    queue.put(Item(b"3", persistent=True))
+    bench.broker.close()
+    again = on_disk(disk.kill())
+    queue = again.queues.get("q")
+    entries = [queue.get(), queue.get()]
+    assert [(entry.item().value, entry.redelivered) for entry in entries] == [
+        (b"2", False),
+        (b"3", False),
+    ]
+
+
 # --- crashes ----------------------------------------------------------------------------------
 
 
@@ -598,6 +615,26 @@ def test_a_disk_that_cannot_be_read_now_is_tried_again(bench, monkeypatch):
     assert tray.values == numbers(1, 2)
 
 
+def test_a_dead_letter_that_cannot_be_read_now_waits_for_the_disk(bench, monkeypatch):
+    store(bench, durable(bench, message_ttl_ms=1000), *numbers(1, 2))
+    bench = Bench(bench.log, now=9.0)
+    queue = bench.queues.get("q")
+    letters = []
+    queue.on_dead = lambda entry, _: letters.append(entry.item().value)
+
+    def refuse(*_args, **_kwargs):
+        raise StorageError("cannot be read")
+
+    monkeypatch.setattr(queue.log.partition, "read", refuse)
+    bench.pass_time()
+    due = bench.timers.next_due()
+    assert (letters, queue.ready) == ([], 2)
+    assert due == bench.timers.now + 1.0
+    monkeypatch.undo()
+    bench.pass_time(1.0)
+    assert (letters, queue.ready) == (numbers(1, 2), 0)
+
+
 # --- space on the disk ------------------------------------------------------------------------
 
 
@@ -612,6 +649,15 @@ def test_what_no_queue_needs_is_given_back(bench):
     tray.settle()
     bench.queues.flush()
     bench.queues.trim()
+    assert queue.log.partition.start_offset == end_of(queue)
+
+
+def test_cleaning_trims_the_logs_of_queues(bench):
+    queue = durable(bench)
+    fill(bench, queue, 50)
+    bench.join(queue).settle()
+    bench.queues.flush()
+    bench.pass_time(bench.broker.config.cleaning_interval)
     assert queue.log.partition.start_offset == end_of(queue)
 
 

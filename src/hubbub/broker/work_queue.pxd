@@ -40,6 +40,7 @@ cdef class WorkQueue(Lender):
     cpdef int wake(self) except -1
     cpdef Entry get(self)
     cdef int _deliver(self, Taker taker, Entry entry) except -1
+    cdef int _hand_out_early(self) except -1
     cdef bint _is_full(self, Item item) noexcept
     cdef int _level_of(self, Item item) noexcept
     cdef int _add_fresh(self, Item item) except -1

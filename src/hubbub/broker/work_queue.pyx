@@ -101,7 +101,7 @@ cdef class WorkQueue(Lender):
             # What came with it may find takers, and leave room.
             if self._fresh_count and self._takers.count:
                 self.write()
-                self.hand_out()
+                self._hand_out_early()
             if self._is_full(item):
                 return 0
         self._add_fresh(item)
@@ -110,6 +110,13 @@ cdef class WorkQueue(Lender):
         self.round.news = True
         self.note()
         return 1
+
+    cdef int _hand_out_early(self) except -1:
+        try:
+            self.hand_out()
+        except Exception:
+            logger.exception("queue %s could not hand out", self.name)
+        return 0
 
     cdef bint _is_full(self, Item item) noexcept:
         return (self._waiting.count + self._fresh_count >= self._most
@@ -295,6 +302,8 @@ cdef class WorkQueue(Lender):
         cdef Place* head = self._waiting.head()
         if head == NULL or head.expires_ms < 0 or self.deleted:
             return 0
+        if self._retry is not None:
+            return 0  # it cannot be read now, and is looked at again then
         timers = self.round.timers
         seconds = max(head.expires_ms - self.round.now_ms, 1) / 1000
         if self._timer is not None:

@@ -10,6 +10,10 @@ from hubbub.protocols.amqp.tables import Field, Table, encode_table
 INTEGER_TYPES = frozenset(
     ("byte", "unsignedbyte", "short", "unsignedshort", "signedint", "unsignedint", "long")
 )
+# What a declaration or a binding may bring, since all of them stay in memory. A frame holds 128 KiB; the
+# arguments that mean something are some hundred bytes.
+MAX_ARGUMENTS_BYTES = 4096
+
 _FLOAT_TYPES = frozenset(("float", "double"))
 _TEXT_TYPES = frozenset(("longstr", "binary"))
 
@@ -37,8 +41,16 @@ def comparables(table: Table) -> dict[str, Comparable]:
 
 
 def fingerprint(arguments: Table) -> bytes:
-    """Arguments as bytes: the same for the same ones, in whatever order they came."""
-    return encode_table(dict(sorted(arguments.items())))
+    """Arguments as bytes: the same for the same ones, in whatever order they came.
+
+    Raises: ChannelError (406) for more than ``MAX_ARGUMENTS_BYTES``.
+    """
+    encoded = encode_table(dict(sorted(arguments.items())))
+    if len(encoded) > MAX_ARGUMENTS_BYTES:
+        raise precondition_failed(
+            f"arguments of {len(encoded)} bytes, at most {MAX_ARGUMENTS_BYTES} are allowed"
+        )
+    return encoded
 
 
 def text_of(field: Field) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,8 +12,14 @@ from hubbub.protocols.amqp.constants import (
     FRAME_HEADER,
     FRAME_HEARTBEAT,
     FRAME_METHOD,
+    ReplyCode,
 )
-from hubbub.protocols.amqp.errors import FrameFailure, frame_error, syntax_error
+from hubbub.protocols.amqp.errors import (
+    ConnectionFailure,
+    FrameFailure,
+    frame_error,
+    syntax_error,
+)
 from hubbub.protocols.amqp.methods import METHODS, MethodSpec
 from hubbub.protocols.amqp.tables import decode_table, encode_table, short_string, sized
 
@@ -35,6 +42,10 @@ _INTEGERS = {
     "longlong": struct.Struct(">Q"),
     "timestamp": struct.Struct(">Q"),
 }
+# What RabbitMQ shows of a frame, and what Erlang shows as text.
+_SHOWN_BYTES = 16
+_PRINTABLE = re.compile(rb"[ !#-\[\]-~]+")
+
 _BY_NAME = {spec.name: spec for spec in METHODS.values()}
 
 
@@ -72,9 +83,13 @@ def split_frames(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         if len(data) - at <= size:
             return
         if data[at + size] != FRAME_END:
-            raise frame_error(f"invalid frame end marker {data[at + size]}")
+            raise frame_error(_bad_end(kind, data[at : at + size], data[at + size]))
         yield kind, channel, data[at : at + size]
         at += size + 1
+
+
+def _bad_end(kind: int, payload: bytes, marker: int) -> str:
+    return f"{describe_frame(kind, payload)}: {{invalid_frame_end_marker,{marker}}}"
 
 
 # --- methods ------------------------------------------------------------------------------------
@@ -89,21 +104,20 @@ def decode_method(payload: bytes | memoryview) -> Method:
     """The method in a frame's payload.
 
     Raises:
-        FrameFailure: there is no such method, its fields are not whole, or a name is no UTF-8.
+        FrameFailure: its fields are not whole, or there are more, or a name is no UTF-8.
         SyntaxFailure: something is wrong within a table.
+        ConnectionFailure: 540, there is no such method.
     """
     data = bytes(payload)
     if len(data) < _IDS.size:
-        raise frame_error("a method frame is too short")
+        raise frame_error(f"{describe_frame(FRAME_METHOD, data)}: unknown_frame")
     class_id, method_id = _IDS.unpack_from(data)
     spec = METHODS.get((class_id, method_id))
     if spec is None:
-        raise FrameFailure(f"unknown method {class_id}.{method_id}", class_id, method_id)
-    try:
-        values = _read_fields(spec, data)
-    except FrameFailure as error:
-        error.class_id, error.method_id = class_id, method_id
-        raise
+        # RabbitMQ falls over it and says nothing; this is what the specification has (section 1.2).
+        text = f"unknown method {class_id}.{method_id}"
+        raise ConnectionFailure(ReplyCode.NOT_IMPLEMENTED, text, class_id, method_id)
+    values = _read_fields(spec, data)
     return Method(spec.name, class_id, method_id, spec.arguments(*values), spec.content)
 
 
@@ -157,12 +171,19 @@ def _short_string(raw: bytes, *, strict: bool) -> str:
 
 def _undecodable(data: bytes) -> FrameFailure:
     """RabbitMQ's text for it."""
-    return frame_error(f"cannot decode {erlang_binary(data[_IDS.size :])}")
+    numbers = ",".join(map(str, data[_IDS.size :]))
+    return FrameFailure(f"cannot decode <<{numbers}>>", *_IDS.unpack_from(data))
 
 
-def erlang_binary(raw: bytes) -> str:
-    """Bytes as Erlang writes them, and RabbitMQ's texts with it."""
-    return f"<<{','.join(map(str, raw))}>>"
+def describe_frame(kind: int, payload: bytes) -> str:
+    """How RabbitMQ's texts show a frame that is not right, with the first octets as Erlang has them."""
+    shown = payload[:_SHOWN_BYTES]
+    how_many = "all" if len(shown) == len(payload) else f"first {_SHOWN_BYTES}"
+    if shown and _PRINTABLE.fullmatch(shown):
+        octets = f'"{shown.decode("ascii")}"'
+    else:
+        octets = ",".join(map(str, shown))
+    return f"type {kind}, {how_many} octets = <<{octets}>>"
 
 
 def encode_method(name: str, **fields: Any) -> bytes:

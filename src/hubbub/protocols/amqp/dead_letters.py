@@ -35,6 +35,10 @@ X_DEATH = "x-death"
 # would let it grow; a way as long as this is a circle, or might as well be one.
 MAX_DEATHS = 100
 
+# Letters that make others at once are published while the first one is, so deep; what comes of these waits
+# until that is done: a chain of queues is as long as a client likes, the stack is not.
+_MOST_NESTED = 16
+
 
 class DeadLetters:
     """Publishes the dead letters of a virtual host's queues."""
@@ -44,7 +48,7 @@ class DeadLetters:
         self._routing = routing
         self._timers = timers
         self._waiting: deque[tuple[AmqpQueue, Item, str]] = deque()
-        self._is_busy = False
+        self._nested = 0
 
     def attach(self, queue: AmqpQueue) -> None:
         """See to the dead letters of a queue, if it says where they go."""
@@ -55,24 +59,27 @@ class DeadLetters:
             queue.refused = partial(self._refused, queue)
 
     def _died(self, queue: AmqpQueue, entry: Entry, reason: str) -> None:
-        self._publish(queue, entry.item(), reason)
+        self._publish(queue, entry.item(), reason, _MOST_NESTED)
 
     def _refused(self, queue: AmqpQueue, item: Item) -> None:
         """It was too much for a queue of `reject-publish-dlx`."""
-        self._publish(queue, item, "maxlen")
+        self._publish(queue, item, "maxlen", 1)
 
-    def _publish(self, queue: AmqpQueue, item: Item, reason: str) -> None:
-        """Publish one, and those that this makes: one after the other, however long the chain is."""
-        self._waiting.append((queue, item, reason))
-        if self._is_busy:
+    def _publish(self, queue: AmqpQueue, item: Item, reason: str, most_nested: int) -> None:
+        """Publish one, and those that this makes, however long the chain is.
+
+        A queue settles what died there when the letter is stored, and so wants it to be put at once.
+        """
+        if self._nested >= most_nested:
+            self._waiting.append((queue, item, reason))
             return
-        self._is_busy = True
+        self._nested += 1
         try:
-            while self._waiting:
+            self._publish_one(queue, item, reason)
+            while self._waiting and self._nested == 1:
                 self._publish_one(*self._waiting.popleft())
         finally:
-            self._is_busy = False
-            self._waiting.clear()
+            self._nested -= 1
 
     def _publish_one(self, queue: AmqpQueue, item: Item, reason: str) -> None:
         exchange = self._exchanges.get(queue.parsed.dead_letter_exchange or "")

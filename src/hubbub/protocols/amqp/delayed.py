@@ -90,8 +90,6 @@ class Delayed:
         if self._timer is not None:
             self._timer.cancel()
         self._due.clear()
-        self._work.on_dead = None
-        self._work.leave(self._taker)
         self._broker.work_queues.delete(self._work)
 
     def hold(self, entry: Entry) -> None:

@@ -123,6 +123,7 @@ class Queues:
             auto_delete=auto_delete,
         )
         self._check_room(name)
+        encoded = fingerprint(arguments)
         queue = AmqpQueue(
             name,
             durable=durable,
@@ -132,7 +133,7 @@ class Queues:
             parsed=parsed,
             id_=secrets.randbits(63),
         )
-        self._open(queue)
+        self._open(queue, encoded)
         self._add(queue)
         return queue
 
@@ -166,7 +167,6 @@ class Queues:
         work = queue.work
         if work is not None:
             self._broker.work_queues.delete(work)
-            work.on_dead = work.on_consumers_gone = None
         queue.deleted = True
         del self._by_name[queue.name]
         if queue.expiry is not None:
@@ -233,7 +233,7 @@ class Queues:
         if is_stream:
             queue.stream = Stream(self._broker, open_topic(self._broker, queue))
         else:
-            self._open(queue)
+            self._open(queue, stored.arguments)
         self._add(queue)
 
     def load(self) -> None:
@@ -283,7 +283,7 @@ class Queues:
                 f"({MAX_QUEUES}) is reached"
             )
 
-    def _open(self, queue: AmqpQueue) -> None:
+    def _open(self, queue: AmqpQueue, arguments: bytes) -> None:
         """Give it the place for its messages: with its definition beside them, if it is durable."""
         attributes = b""
         if queue.durable:
@@ -292,7 +292,7 @@ class Queues:
                 raw(self._vhost),
                 raw(queue.name),
                 queue.auto_delete,
-                fingerprint(queue.arguments),
+                arguments,
             )
             if queue.kind == "stream":
                 queue.stream = Stream(self._broker, open_topic(self._broker, queue))

@@ -51,6 +51,9 @@ ALTERNATE_EXCHANGE = "alternate-exchange"
 MAX_EXCHANGES = 10_000
 MAX_BINDINGS = 100_000
 
+# The id of exchanges that are the same ones after each start.
+_ALWAYS_THERE = 0
+
 
 class VirtualHost:
     """Everything of one virtual host; what is durable comes back with it.
@@ -82,7 +85,7 @@ class VirtualHost:
             on_deleted=on_queue_deleted,
         )
         for each, type_ in PREDECLARED.items():
-            self._add_exchange(self._new_exchange(each, type_, durable=True))
+            self._add_exchange(self._new_exchange(each, type_, durable=True, id_=_ALWAYS_THERE))
         self._load()
 
     # --- exchanges -----------------------------------------------------------------------------
@@ -127,13 +130,11 @@ class VirtualHost:
                 raise errors.precondition_failed(
                     f"cannot declare {named}: exchange limit of {MAX_EXCHANGES} is reached"
                 )
+            stored = StoredExchange(
+                exchange.id, type_, auto_delete, internal, fingerprint(arguments)
+            )
             if durable:
-                self._definitions.store(
-                    self._definitions.exchange_key(name),
-                    StoredExchange(
-                        exchange.id, type_, auto_delete, internal, fingerprint(arguments)
-                    ),
-                )
+                self._definitions.store(self._definitions.exchange_key(name), stored)
             self._add_exchange(exchange)
         else:
             _check_same(named, exchange, type_, durable, auto_delete, internal, arguments)
@@ -405,8 +406,18 @@ class VirtualHost:
                 contain(self._queues.restore, stored, is_stream=True)
         self._queues.load()
         delete_orphans(self.broker, self.name, self.exchanges.values())
-        lost = [key for key, stored in bindings if not self._restore_binding(key, stored)]
-        contain(self._definitions.forget, lost)
+        forgotten: list[StoredKey] = []
+        abandoned: dict[Exchange, None] = {}
+        for key, stored in bindings:
+            if not self._restore_binding(key, stored):
+                forgotten.append(key)
+                source = self.exchanges.get(text(key.name))
+                if source is not None and source.auto_delete and source.id == stored.source_id:
+                    abandoned[source] = None
+        for source in abandoned:
+            if not self.bindings.of_source(source):
+                forgotten += self._remove_exchange(source)
+        contain(self._definitions.forget, forgotten)
 
     def _restore_exchange(self, name: str, stored: StoredExchange) -> None:
         self._add_exchange(
