@@ -192,7 +192,7 @@ class Pika(AmqpClient):
             self.channel.confirm_delivery()
 
     def close(self) -> None:
-        if self.connection.is_open:
+        with contextlib.suppress(pika.exceptions.AMQPError):  # the server may have been stopped
             self.connection.close()
 
     def drop(self) -> None:
