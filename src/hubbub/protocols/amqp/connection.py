@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubbub.broker.observer import Subscriber
 from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, login
 from hubbub.protocols.amqp.channel import Channel
+from hubbub.protocols.amqp.constants import FRAME_METHOD
 from hubbub.protocols.amqp.errors import (
     ACCESS_REFUSED,
     CHANNEL_ERROR,
@@ -38,6 +39,8 @@ PROTOCOL = "amqp"
 PRODUCT = "RabbitMQ"  # clients and frameworks choose what they ask for by name and version
 VERSION = "4.1.0"
 
+# Twice a heartbeat interval, in the halves of it at which we look.
+_MISSED_MOST = 4
 # Frames before tune-ok: RabbitMQ's initial_frame_max.
 _INITIAL_FRAME_MAX = 8192
 
@@ -95,7 +98,7 @@ class AmqpConnection(AmqpReader):
         self._stop_timers()
         self._close_channels()
         if self.vhost is not None:
-            contain(lambda: self.vhost and self.vhost.connection_closed(self))
+            contain(self.vhost.connection_closed, self)
         self.work_queues.flush()
         self._listener.connections.discard(self)
 
@@ -138,15 +141,17 @@ class AmqpConnection(AmqpReader):
                 "connection.start",
                 version_major=0,
                 version_minor=9,
-                server_properties=table_of({
-                    "capabilities": dict.fromkeys(_CAPABILITIES, True),
-                    "cluster_name": "hubbub",
-                    "copyright": "hubbub's authors",
-                    "information": "hubbub, compatible with RabbitMQ",
-                    "platform": "hubbub",
-                    "product": PRODUCT,
-                    "version": VERSION,
-                }),
+                server_properties=table_of(
+                    {
+                        "capabilities": dict.fromkeys(_CAPABILITIES, True),
+                        "cluster_name": "hubbub",
+                        "copyright": "hubbub's authors",
+                        "information": "hubbub, compatible with RabbitMQ",
+                        "platform": "hubbub",
+                        "product": PRODUCT,
+                        "version": VERSION,
+                    }
+                ),
                 mechanisms=login.MECHANISMS,
                 locales=b"en_US",
             )
@@ -155,12 +160,12 @@ class AmqpConnection(AmqpReader):
     def connection_method(self, payload: bytes) -> None:
         """A method on channel 0. Raises ConnectionFailure."""
         method = codec.decode_method(payload)
-        if method.name in _ALWAYS:
-            _ALWAYS[method.name](self, method)
+        if method.name in self._ALWAYS:
+            self._ALWAYS[method.name](self, method)
         elif self._expected:
             if method.name != self._expected:
                 raise ConnectionFailure(COMMAND_INVALID, f"expected {self._expected}")
-            _HANDSHAKE[method.name](self, method)
+            self._HANDSHAKE[method.name](self, method)
         elif method.name == "connection.update-secret":
             self.write(codec.encode(0, "connection.update-secret-ok"))
         else:
@@ -184,7 +189,7 @@ class AmqpConnection(AmqpReader):
         """A frame on a channel that is not open. Raises ConnectionFailure."""
         if self._expected:
             raise ConnectionFailure(CHANNEL_ERROR, f"expected {self._expected} on channel 0")
-        method = codec.decode_method(payload) if kind == codec.FRAME_METHOD else None
+        method = codec.decode_method(payload) if kind == FRAME_METHOD else None
         if method is None or method.name != "channel.open":
             if method is not None and method.name == "channel.close-ok":
                 return
@@ -305,19 +310,17 @@ class AmqpConnection(AmqpReader):
             if timer is not None:
                 timer.cancel()
 
+    _ALWAYS: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
+        "connection.close": _close,
+        "connection.close-ok": _close_ok,
+    }
+    _HANDSHAKE: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
+        "connection.start-ok": _start_ok,
+        "connection.tune-ok": _tune_ok,
+        "connection.open": _open,
+    }
 
-# Twice a heartbeat interval, in the halves of it at which we look.
-_MISSED_MOST = 4
 
-_ALWAYS: dict[str, Callable[[AmqpConnection, Method], None]] = {
-    "connection.close": AmqpConnection._close,
-    "connection.close-ok": AmqpConnection._close_ok,
-}
-_HANDSHAKE: dict[str, Callable[[AmqpConnection, Method], None]] = {
-    "connection.start-ok": AmqpConnection._start_ok,
-    "connection.tune-ok": AmqpConnection._tune_ok,
-    "connection.open": AmqpConnection._open,
-}
 _PUBLISH = bytes([0, 60, 0, 40])  # what a content's error is about
 
 

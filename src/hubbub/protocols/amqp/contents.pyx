@@ -5,14 +5,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from hubbub.broker.dispatch cimport Dispatcher, Outcome
-from hubbub.broker.routes cimport NameCache, Route
+from hubbub.broker.dispatch cimport Outcome
+from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Origin, View
 from hubbub.broker.work_item cimport Item, new_item
 from hubbub.broker.work_queue cimport WorkQueue
 from hubbub.protocols.amqp.wire cimport get_long, get_longlong, get_short
 
-from hubbub.model.errors import HubbubError, InvalidAddressError
+from hubbub.model.errors import InvalidAddressError
 from hubbub.protocols.amqp.errors import (
     access_refused, frame_error, message_too_large, syntax_error, unexpected_frame)
 
@@ -187,7 +187,7 @@ cdef class ContentReader:
         self._exchange, self._names = self.find_exchange(self._exchange_name)
         if basic.headers_size >= 0 or basic.reply_to_size >= 0 or basic.user_id_size >= 0:
             properties = self.special(
-                self._exchange, properties,
+                properties,
                 basic.user_id[:basic.user_id_size] if basic.user_id_size >= 0 else None)
         cache = self._exchange.cache
         queues = None if cache is None or basic.headers_size >= 0 else cache.get(key)
@@ -212,6 +212,13 @@ cdef class ContentReader:
         if not self._put(item, queues, self.published) and mandatory:
             self.returned(item.mark, item.value)
 
+    cpdef int stored_in(self, durable) except -1:
+        if self._stored is None:
+            self._stored = []
+        if durable not in self._stored:
+            self._stored.append(durable)
+        return 0
+
     cdef int _put(self, object given, tuple queues, uint64_t tag) except -1:
         """Give a message to its queues and to everybody else; to how many."""
         cdef Item item = <Item>given
@@ -220,14 +227,11 @@ cdef class ContentReader:
         for queue in queues:
             work = queue.work
             if work is None:
-                taken = self.put_elsewhere(queue, item, self._routing)
+                taken = self.put_elsewhere(queue, item)
             else:
                 taken = work.put(item)
                 if taken and item.persistent and self.confirming and work.settings.durable:
-                    if self._stored is None:
-                        self._stored = []
-                    if work not in self._stored:
-                        self._stored.append(work)
+                    self.stored_in(work)
             places += 1
             if not taken and work is not None and queue.refused is not None:
                 queue.refused(item)

@@ -12,7 +12,6 @@ from hubbub.protocols.amqp.wire cimport (
 
 import logging
 
-from hubbub.model.errors import HubbubError
 from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
     ChannelError, ConnectionFailure, frame_error, internal_error, unexpected_frame)
