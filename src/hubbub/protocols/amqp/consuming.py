@@ -73,15 +73,18 @@ class Consumer:
             self.queue.work.wake()
 
     def cancelled(self) -> None:
-        """Its queue is gone (RabbitMQ: "Consumer Cancellation")."""
+        """Its queue is gone (RabbitMQ: "Consumer Cancellation"): say so, behind the answer to that."""
         connection = self.channel.connection
         forget(self.channel, self)
         if connection.has_capability("consumer_cancel_notify"):
-            connection.write(
-                codec.encode(
-                    self.channel.number, "basic.cancel", consumer_tag=self.tag, nowait=True
-                )
+            connection.listener.timers.after(0, self._notify)
+
+    def _notify(self) -> None:
+        if not self.channel.is_closing:
+            notice = codec.encode(
+                self.channel.number, "basic.cancel", consumer_tag=self.tag, nowait=True
             )
+            self.channel.connection.write(notice)
 
 
 def _consume(channel: Channel, args: Any) -> None:

@@ -102,9 +102,7 @@ class Stream:
     def taker(self, channel: Channel, tag: str, queue: str, args: Any) -> StreamTaker:
         """A consumer. Raises ChannelError, ConnectionFailure."""
         if args.no_ack:
-            raise not_implemented(
-                f"automatic acknowledgement not supported by stream queues {queue}"
-            )
+            raise not_implemented(f"automatic acknowledgement not supported by stream {queue}")
         if not channel.prefetch:
             raise precondition_failed(f"consumer prefetch count is not set for stream {queue}")
         start = _start(args.arguments.get(OFFSET), self._broker.timers.wall_ms)
