@@ -6,7 +6,7 @@ import pytest
 
 from amqp_vhost import Place, properties, refused
 from held_log import HeldLog, HeldPartition
-from hubbub.broker.work_queue import OpenTaker
+from hubbub.broker.takers import OpenTaker
 from hubbub.model.errors import StorageError
 from hubbub.protocols.amqp import queues as queues_module
 from hubbub.protocols.amqp import vhost as vhost_module

@@ -77,8 +77,9 @@ cdef class OffsetSet:
         cdef uint64_t* fresh
         cdef Py_ssize_t room, words
         self.first()
-        memmove(self._words, self._words + self._begin,
-                (self._end - self._begin) * sizeof(uint64_t))
+        if self._end > self._begin:
+            memmove(self._words, self._words + self._begin,
+                    (self._end - self._begin) * sizeof(uint64_t))
         self._base += self._begin * BITS
         self._end -= self._begin
         self._begin = 0

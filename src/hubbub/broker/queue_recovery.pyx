@@ -81,7 +81,8 @@ cdef int64_t recover(QueueLog log, WaitingLine line) except -1:
         if finds.count > 2 * log.live.count + SPARE:
             finds.forget_settled(log)
     finds.forget_settled(log)
-    qsort(finds.finds, finds.count, sizeof(Found), by_order)
+    if finds.count:
+        qsort(finds.finds, finds.count, sizeof(Found), by_order)
     for index in range(finds.count):
         found = &finds.finds[index]
         found.place.deliveries = attempts.get(found.place.offset, found.place.deliveries)

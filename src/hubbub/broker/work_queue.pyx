@@ -453,6 +453,7 @@ cdef class WorkQueue(Lender):
         self._fresh_bytes = 0
         while self._waiting.pop(&place):
             self._forget(&place)
+        self.note()  # whoever waits for room in memory is told at the next flush
         return count
 
     def when_durable(self, done not None):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from hubbub.broker.routes import NameCache
-    from hubbub.broker.work_queue import Entry, Item
+    from hubbub.broker.leases import Entry
+    from hubbub.broker.work_item import Item
     from hubbub.protocols.amqp.codec import Method
     from hubbub.protocols.amqp.connection import AmqpConnection
     from hubbub.protocols.amqp.consuming import Consumer

@@ -189,9 +189,11 @@ class AmqpConnection(AmqpReader):
             if method is not None and method.name == "channel.close-ok":
                 return
             raise ConnectionFailure(CHANNEL_ERROR, "expected 'channel.open'")
-        if number > self._channel_max:
+        if len(self.channels) >= self._channel_max:
             raise ConnectionFailure(
-                NOT_ALLOWED, f"channel number {number} is above channel_max ({self._channel_max})"
+                NOT_ALLOWED,
+                f"number of channels opened ({len(self.channels)}) has reached the negotiated "
+                f"channel_max ({self._channel_max})",
             )
         assert self.vhost is not None  # noqa: S101 - the handshake is over
         self.channels[number] = Channel(self, number, self.vhost)

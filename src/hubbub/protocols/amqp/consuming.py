@@ -15,13 +15,14 @@ from hubbub.protocols.amqp.errors import (
     precondition_failed,
 )
 from hubbub.protocols.amqp.properties import decode_headers, replace_headers
+from hubbub.protocols.amqp.refusals import queue_in
 from hubbub.protocols.amqp.streams import StreamTaker
 from hubbub.protocols.amqp.tables import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hubbub.broker.work_queue import Entry
+    from hubbub.broker.leases import Entry
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table
@@ -100,7 +101,7 @@ def _consume(channel: Channel, args: Any) -> None:
     priority = _priority(args.arguments)
     taker: AmqpTaker | StreamTaker
     if queue.stream is not None:
-        taker = queue.stream.taker(channel, tag, queue.name, args)
+        taker = queue.stream.taker(channel, tag, queue_in(channel.vhost.name, queue.name), args)
     else:
         taker = new_taker(channel, tag, queue, no_ack=args.no_ack)
     consumer = Consumer(channel, tag, queue, taker, exclusive=args.exclusive)

@@ -2,7 +2,7 @@ from typing import Any
 
 from hubbub.broker.broker import Broker
 from hubbub.broker.run import Origin
-from hubbub.broker.work_queue import Item
+from hubbub.broker.work_item import Item
 
 class AmqpPublisher:
     """What all channels of a listener publish to other protocols through.

@@ -23,7 +23,7 @@ from hubbub.protocols.amqp.mapping import mark_of
 from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from hubbub.broker.broker import Broker
     from hubbub.model.message import Message
@@ -41,8 +41,9 @@ _NO_EXPIRY = -1
 class Crossing:
     """One virtual host's; it is told what is bound and unbound there."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, reply_queues: Mapping[bytes, AmqpQueue]) -> None:
         self._broker = broker
+        self._reply_queues = reply_queues
         self._vhost: VirtualHost | None = None
         self._wanted: Counter[Pattern] = Counter()
         self.inward = Inward(Subscriber("amqp", "queues"), self._arrived)
@@ -124,6 +125,9 @@ class Crossing:
 
     def _queues(self, vhost: VirtualHost, key: bytes, mark: bytes) -> Iterable[AmqpQueue]:
         """Where AMQP's own publishes to this address would come, each queue once."""
+        reply_queue = self._reply_queues.get(key)
+        if reply_queue is not None:
+            return (reply_queue,)
         properties = mark[routing_size(mark) :]
         exchanges = [vhost.exchanges[COMMON_EXCHANGE], vhost.exchanges[DEFAULT_EXCHANGE]]
         named = vhost.exchanges.get(key.decode("utf-8", "surrogateescape"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hubbub.broker.timers import Timers
-    from hubbub.broker.work_queue import Entry
+    from hubbub.broker.leases import Entry
     from hubbub.protocols.amqp.exchanges import Exchange
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.routing import Routing

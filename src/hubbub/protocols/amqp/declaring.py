@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hubbub.protocols.amqp import direct_reply
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,6 +45,10 @@ def _exchange_unbind(channel: Channel, args: Any) -> None:
 
 
 def _queue_declare(channel: Channel, args: Any) -> None:
+    if args.passive and args.queue.startswith(direct_reply.NAME):
+        direct_reply.check(channel, args.queue)
+        channel.answer("queue.declare-ok", nowait=args.nowait, queue=args.queue, consumer_count=1)
+        return
     queue = channel.vhost.declare_queue(
         args.queue,
         durable=args.durable,

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from hubbub.broker.broker import Broker
     from hubbub.broker.timers import Timer
-    from hubbub.broker.work_queue import Entry, WorkQueue
+    from hubbub.broker.leases import Entry
+    from hubbub.broker.work_queue import WorkQueue
     from hubbub.protocols.amqp.exchanges import Exchange
     from hubbub.protocols.amqp.routing import Routing
     from hubbub.protocols.amqp.tables import Table

@@ -1,7 +1,8 @@
 from libc.stdint cimport uint64_t
 
 from hubbub.broker.outbox cimport Outbox
-from hubbub.broker.work_queue cimport Entry, Taker
+from hubbub.broker.leases cimport Entry
+from hubbub.broker.takers cimport Taker
 from hubbub.protocols.amqp.unacknowledged cimport PrefetchWindow, Unacknowledged
 
 

@@ -82,7 +82,7 @@ cdef class AmqpTaker(Taker):
         else:
             tag = channel.unacknowledged.add(entry, self.limit)
         write_delivery(channel.outbox, channel.number, channel.frame_max, self.tag, tag,
-                       entry.deliveries > 0, mark, item.value)
+                       entry.is_again(), mark, item.value)
         if self.no_ack:
             entry.queue.settle(entry)
         return 0

@@ -15,6 +15,7 @@ from hubbub.protocols.amqp.errors import precondition_failed
 from hubbub.protocols.amqp.properties import decode_properties, replace
 from hubbub.protocols.amqp.queue import AmqpQueue
 from hubbub.protocols.amqp.queue_arguments import QueueArguments
+from hubbub.protocols.amqp.refusals import no_such, queue_in
 
 if TYPE_CHECKING:
     from hubbub.broker.broker import Broker
@@ -39,6 +40,7 @@ def consume(channel: Channel, args: Any) -> str:
     queue = _queue(listener.broker, name)
     channel.reply_queue = queue
     listener.reply_queues[name.encode()] = queue
+    listener.crossing.declared(name)
     taker = consuming.new_taker(channel, tag, queue, no_ack=True)
     consumer = consuming.Consumer(channel, tag, queue, taker, exclusive=True)
     channel.consumers[tag] = consumer
@@ -62,6 +64,13 @@ def _queue(broker: Broker, name: str) -> AmqpQueue:
     return queue
 
 
+def check(channel: Channel, name: str) -> None:
+    """Whether somebody waits under this name, or whether there might. Raises ChannelError (404)."""
+    known = channel.connection.listener.reply_queues
+    if name != NAME and name.encode("utf-8", "surrogateescape") not in known:
+        raise no_such(queue_in(channel.vhost.name, name))
+
+
 def cancel(channel: Channel, tag: str) -> None:
     """The channel wants no more answers."""
     if tag in channel.consumers:
@@ -74,6 +83,7 @@ def close(channel: Channel) -> None:
     if queue is not None and queue.work is not None:
         listener = channel.connection.listener
         del listener.reply_queues[queue.name.encode()]
+        listener.crossing.deleted(queue.name)
         listener.broker.work_queues.delete(queue.work)
 
 

@@ -46,11 +46,11 @@ class AmqpListener:
         self.slow_consumers = 0
         self.is_memory_short = False
         self.reply_queues: dict[bytes, AmqpQueue] = {}
-        self._crossing = Crossing(broker)
-        self.publisher = AmqpPublisher(broker, AmqpOrigin(), self._crossing.inward)
+        self.crossing = Crossing(broker, self.reply_queues)
+        self.publisher = AmqpPublisher(broker, AmqpOrigin(), self.crossing.inward)
         self.vhosts = {name: VirtualHost(broker, name, _queue_deleted) for name in self.settings.vhosts}
         if COMMON_VHOST in self.vhosts:
-            self._crossing.watch(self.vhosts[COMMON_VHOST])
+            self.crossing.watch(self.vhosts[COMMON_VHOST])
         broker.work_queues.memory.on_pressure = self._memory_is_short
 
     def session(self, peer: Peer, outbox: Outbox) -> AmqpConnection:

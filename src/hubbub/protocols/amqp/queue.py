@@ -85,7 +85,7 @@ class AmqpQueue:
     @property
     def consumers(self) -> int:
         """How many take from it."""
-        return len(self.members)
+        return len(self.members) if self.work is None else len(self.work.takers)
 
     @property
     def has_exclusive_consumer(self) -> bool:

@@ -176,8 +176,9 @@ class Queues:
         forgotten = self._unbind(queue)
         self._changed(queue.name)
         contain(self._on_deleted, queue)
-        if queue.durable and work is None:
+        if queue.stream is not None:
             forgotten.append(self._definitions.stream_key(queue.name))
+            contain(self._broker.topics.delete, queue.stream.topic)
         self._definitions.forget(forgotten)
 
     def purge(self, name: str, owner: object) -> int:
@@ -231,7 +232,7 @@ class Queues:
             id_=stored.id,
         )
         if is_stream:
-            queue.stream = Stream(self._broker, open_topic(self._broker, queue))
+            queue.stream = Stream(self._broker, open_topic(self._broker, self._vhost, queue))
         else:
             self._open(queue, stored.arguments)
         self._add(queue)
@@ -295,7 +296,7 @@ class Queues:
                 arguments,
             )
             if queue.kind == "stream":
-                queue.stream = Stream(self._broker, open_topic(self._broker, queue))
+                queue.stream = Stream(self._broker, open_topic(self._broker, self._vhost, queue))
                 self._definitions.store(self._definitions.stream_key(queue.name), stored)
                 return
             attributes = msgspec.msgpack.encode(stored)

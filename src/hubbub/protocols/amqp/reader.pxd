@@ -19,6 +19,7 @@ cdef class AmqpReader(StreamSession):
     cdef list _published                # channels that published in this chunk
     cdef ContentReader _last
 
+    cdef int _too_large(self, int kind, uint32_t size) except -1
     cdef Py_ssize_t _protocol_header(self, const uint8_t* data, Py_ssize_t size) except -2
     cdef int _frame(self, int kind, int number, const uint8_t* payload, Py_ssize_t size) except -1
     cdef int _on_channel(self, ContentReader channel, int kind, const uint8_t* payload,

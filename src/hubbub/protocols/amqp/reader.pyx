@@ -13,6 +13,7 @@ from hubbub.protocols.amqp.wire cimport (
 import logging
 
 from hubbub.model.errors import HubbubError
+from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
     ChannelError, ConnectionFailure, frame_error, internal_error, unexpected_frame)
 
@@ -28,6 +29,7 @@ cdef enum:
     METHOD_ACK = 80
     ACK_BYTES = 13      # class, method, delivery tag, bits
     METHOD_BYTES = 4
+
 
 cdef bytes HEADER = PROTOCOL_HEADER
 
@@ -67,10 +69,7 @@ cdef class AmqpReader(StreamSession):
         while size - at >= FRAME_HEAD_BYTES:
             payload_size = get_long(data + at + 3)
             if payload_size > self.frame_max - FRAME_BYTES:
-                # Before its bytes are waited for: a length alone costs nothing.
-                self.failed(frame_error(
-                    f"frame_too_large: {payload_size} bytes, {self.frame_max - FRAME_BYTES} at most"),
-                    b"")
+                self._too_large(data[at], payload_size)
                 break
             if size - at < FRAME_BYTES + <Py_ssize_t>payload_size:
                 break
@@ -81,6 +80,13 @@ cdef class AmqpReader(StreamSession):
             at += FRAME_BYTES + payload_size
         self._finish()
         return size if self.closed else at
+
+    cdef int _too_large(self, int kind, uint32_t size) except -1:
+        """Before its bytes are waited for: a length alone costs nothing."""
+        shown = describe_frame(kind, b"")
+        self.failed(frame_error(
+            f"{shown}: {{frame_too_large,{size},{self.frame_max - FRAME_BYTES}}}"), b"")
+        return 0
 
     cdef Py_ssize_t _protocol_header(self, const uint8_t* data, Py_ssize_t size) except -2:
         if size < HEADER_BYTES:

@@ -1,7 +1,4 @@
-"""Stream queues (RabbitMQ: "Streams"): a topic that consumers read from where they like.
-
-The topic has the queue's name, so that every other protocol reads it, too.
-"""
+"""Stream queues (RabbitMQ: "Streams"): a topic that consumers read from where they like."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ from hubbub.broker.tail import FromOffset, FromTime, Start, Tail, start_offset
 from hubbub.log import batch
 from hubbub.log.records import ADDRESS_HEADER, MARK_HEADER, parts_of
 from hubbub.model.address import from_opaque
-from hubbub.model.errors import InvalidAddressError, StorageError
+from hubbub.model.errors import StorageError
 from hubbub.model.settings import FOREVER, TopicSettings
 from hubbub.protocols.amqp.deliveries import encode_delivery, routing_size
 from hubbub.protocols.amqp.errors import not_implemented, precondition_failed
 from hubbub.protocols.amqp.mapping import mark_of, message_of
+from hubbub.protocols.amqp.names import joined
 from hubbub.protocols.amqp.properties import decode_headers, replace_headers
 from hubbub.protocols.amqp.tables import Field
 from hubbub.protocols.amqp.unacknowledged import PrefetchWindow
@@ -28,29 +26,34 @@ if TYPE_CHECKING:
     from hubbub.broker.partition import Partition
     from hubbub.broker.topics import Topic
     from hubbub.broker.work_item import Item
+    from hubbub.model.address import Address
     from hubbub.model.message import Record
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.queue_arguments import QueueArguments
 
 OFFSET = "x-stream-offset"
+STREAM_PREFIX = "__hubbub_stream."
 _INTERVAL = re.compile(r"(\d{1,9})([YMDhms])")
 _SECONDS = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3600, "m": 60, "s": 1}
 _INTEGERS = frozenset("bBsuIilL")
 
 
-def open_topic(broker: Broker, queue: AmqpQueue) -> Topic:
-    """The topic of a stream, made if need be. Raises ChannelError (406), StorageError."""
-    try:
-        address = from_opaque(queue.name.encode("utf-8", "surrogateescape"))
-    except InvalidAddressError as error:
-        raise precondition_failed(f"invalid name of a stream: {error}") from error
-    topic = broker.topics.get(address)
-    if topic is None:
-        return broker.create_topic(address, 1, _settings(queue.parsed))
-    if topic.internal or len(topic.partitions) != 1:
-        raise precondition_failed(f"topic '{address}' is none that can be a stream")
-    return topic
+def open_topic(broker: Broker, vhost: str, queue: AmqpQueue) -> Topic:
+    """The topic of a stream, made if need be. Raises StorageError.
+
+    It is the broker's own: a topic of the queue's name would capture what is published to the queue
+    by the default exchange once more.
+    """
+    address = stream_address(vhost, queue.name)
+    return broker.topics.get(address) or broker.topics.create_internal(
+        address, 1, _settings(queue.parsed)
+    )
+
+
+def stream_address(vhost: str, name: str) -> Address:
+    """The name of a stream's topic."""
+    return from_opaque(f"{STREAM_PREFIX}{joined(vhost, name)}".encode())
 
 
 def _settings(parsed: QueueArguments) -> TopicSettings:
@@ -101,9 +104,11 @@ class Stream:
     def taker(self, channel: Channel, tag: str, queue: str, args: Any) -> StreamTaker:
         """A consumer. Raises ChannelError, ConnectionFailure."""
         if args.no_ack:
-            raise not_implemented(f"automatic acknowledgement not supported by stream {queue}")
+            raise not_implemented(
+                f"automatic acknowledgement not supported by stream queues {queue}"
+            )
         if not channel.prefetch:
-            raise precondition_failed(f"consumer prefetch count is not set for '{queue}'")
+            raise precondition_failed(f"consumer prefetch count is not set for stream {queue}")
         start = _start(args.arguments.get(OFFSET), self._broker.timers.wall_ms)
         return StreamTaker(self, channel, tag.encode("utf-8", "surrogateescape"), start)
 

@@ -14,7 +14,7 @@ from hubbub.protocols.amqp.errors import precondition_failed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hubbub.broker.work_queue import Item
+    from hubbub.broker.work_item import Item
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.queue import AmqpQueue
 

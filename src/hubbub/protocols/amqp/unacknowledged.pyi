@@ -1,4 +1,4 @@
-from hubbub.broker.work_queue import Entry
+from hubbub.broker.leases import Entry
 
 class PrefetchWindow:
     """How much one consumer may have unacknowledged (basic.qos), and has; a limit of 0 is none."""

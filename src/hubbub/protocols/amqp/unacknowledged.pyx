@@ -5,7 +5,8 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport free, realloc
 from libc.string cimport memmove
 
-from hubbub.broker.work_queue cimport Entry, WorkQueue
+from hubbub.broker.leases cimport Entry
+from hubbub.broker.work_queue cimport WorkQueue
 
 cdef enum:
     LEAST_ROOM = 16
