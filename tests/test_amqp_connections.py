@@ -193,8 +193,9 @@ class Flooding(threading.Thread):
     def run(self):
         with Pika(self.url, confirms=False) as client:
             connection = client.connection
-            connection.add_on_connection_blocked_callback(lambda *_: self.told["blocked"].set())
-            connection.add_on_connection_unblocked_callback(lambda *_: self.told["free"].set())
+            inner = connection._impl  # it calls back also while a publish waits for the socket
+            inner.add_on_connection_blocked_callback(lambda *_: self.told["blocked"].set())
+            inner.add_on_connection_unblocked_callback(lambda *_: self.told["free"].set())
             while not self.told["free"].is_set():
                 if self.told["blocked"].is_set():
                     connection.process_data_events(0.1)
