@@ -93,7 +93,7 @@ class Connection:
     def ask(self, *data, seconds=0):
         """Send, and return what came: see `said`."""
         self.send(*data)
-        return said(self.read(seconds))
+        return said(self.read() + (self.read(seconds) if seconds else b""))
 
     def open(self, channels=(1,), properties=None, **agreed):
         """Up to connection.open-ok, and some channels."""
