@@ -183,7 +183,7 @@ class AmqpConnection(AmqpReader):
             channel.close()
             self.forget_channel(channel.number)
             self.write(codec.encode(channel.number, "channel.close-ok"))
-        elif not channel.is_closing:
+        elif not channel.is_closing or method.name == "channel.open":
             channel.handle(method)
             self.work_queues.flush()
 
