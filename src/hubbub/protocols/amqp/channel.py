@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hubbub.broker.publication import Publication, Stored
+from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
 from hubbub.protocols.amqp.carbon_copies import without_bcc
-from hubbub.protocols.amqp.confirms import Confirms
+from hubbub.protocols.amqp.confirms import Confirms, waitable
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hubbub.broker.routes import NameCache
     from hubbub.broker.work_item import Item
     from hubbub.protocols.amqp.codec import Method
+    from hubbub.protocols.amqp.confirms import Durable
     from hubbub.protocols.amqp.connection import AmqpConnection
     from hubbub.protocols.amqp.consuming import Consumer
     from hubbub.protocols.amqp.exchanges import Exchange
@@ -65,15 +66,26 @@ class Channel(ContentReader):
         if not nowait:
             self.connection.write(codec.encode(self.number, name, **fields))
 
+    def answer_when_durable(
+        self, *durable: Durable, name: str, nowait: bool = False, **fields: Any
+    ) -> None:
+        """Write a method once what it says survives power loss; nothing overtakes it."""
+        if not nowait:
+            self.connection.answer_when_durable(durable, codec.encode(self.number, name, **fields))
+
     def close(self) -> None:
         """Let go of what the channel holds; nothing but its answer is looked at any more."""
         if self.is_closing:
             return
         self.is_closing = True
         for consumer in tuple(self.consumers.values()):
-            consuming.end(self, consumer)
+            # An auto-delete queue may be one that the disk does not let go of.
+            contain(consuming.end, self, consumer)
         direct_reply.close(self)
         give_back(self.limits.unacknowledged.take_all())
+        self.drop_content()
+        if self.transaction is not None:
+            self.transaction.rollback()
 
     def limits_changed(self) -> None:
         """Something was acknowledged: where the channel has a limit, all its consumers may go on."""
@@ -132,7 +144,7 @@ class Channel(ContentReader):
     def put_elsewhere(self, queue: AmqpQueue, item: Item) -> int:
         """Append to a stream."""
         taken = queue.put(item)
-        if taken and item.persistent and queue.stream is not None:
+        if taken and queue.stream is not None:
             self.stored_in(queue.stream)
         return taken
 
@@ -158,8 +170,7 @@ class Channel(ContentReader):
     def confirm(self, last: int, stored: list[Any], refused: Collection[int]) -> None:
         """Confirm, once it is durable, what was published (RabbitMQ: "Publisher Confirms")."""
         assert self._confirms is not None  # noqa: S101 - that is what the mode says
-        waiting = [Publication(0, (each,)) if isinstance(each, Stored) else each for each in stored]
-        self._confirms.published(last, waiting, refused)
+        self._confirms.published(last, waitable(stored), refused)
 
     def select_confirms(self) -> None:
         """Confirm from now on."""

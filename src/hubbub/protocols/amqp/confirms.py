@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hubbub.broker.publication import Publication, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
 
 class Durable(Protocol):
@@ -14,6 +16,29 @@ class Durable(Protocol):
 
     def when_durable(self, done: Callable[[Exception | None], None], /) -> None:
         """Call ``done`` once all that it holds now is durable, or with the failure."""
+
+
+def waitable(stored: list[Any]) -> list[Durable]:
+    """What was stored somewhere, as what can be waited for."""
+    return [Publication(0, (each,)) if isinstance(each, Stored) else each for each in stored]
+
+
+def when_all(durables: Sequence[Durable], done: Callable[[Exception | None], None]) -> None:
+    """Call ``done`` once all are durable, or with the failure of one."""
+    missing = len(durables)
+    failed: Exception | None = None
+
+    def one(failure: Exception | None) -> None:
+        nonlocal missing, failed
+        missing -= 1
+        failed = failed or failure
+        if not missing:
+            done(failed)
+
+    for each in durables:
+        each.when_durable(one)
+    if not durables:
+        done(None)
 
 
 class _Burst:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubbub.broker.observer import Subscriber
 from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, login
 from hubbub.protocols.amqp.channel import Channel
+from hubbub.protocols.amqp.confirms import when_all
 from hubbub.protocols.amqp.constants import FRAME_METHOD
 from hubbub.protocols.amqp.errors import (
     ACCESS_REFUSED,
@@ -18,6 +20,7 @@ from hubbub.protocols.amqp.errors import (
     ChannelError,
     ConnectionFailure,
     channel_error,
+    internal_error,
     unexpected_frame,
 )
 from hubbub.protocols.amqp.reader import AmqpReader
@@ -25,12 +28,13 @@ from hubbub.protocols.amqp.settings import FRAME_MIN
 from hubbub.protocols.amqp.tables import table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hubbub.broker.outbox import Outbox
     from hubbub.broker.session import Peer
     from hubbub.broker.timers import Timer
     from hubbub.protocols.amqp.codec import Method
+    from hubbub.protocols.amqp.confirms import Durable
     from hubbub.protocols.amqp.contents import ContentReader
     from hubbub.protocols.amqp.listener import AmqpListener
     from hubbub.protocols.amqp.vhost import VirtualHost
@@ -94,13 +98,30 @@ class AmqpConnection(AmqpReader):
         """Send frames."""
         self.outbox.write(frames)
 
+    def answer_when_durable(self, durables: Sequence[Durable], answer: bytes) -> None:
+        """Send an answer once what it says survives power loss, and carry out nothing until then.
+
+        So answers come in the order of what was asked, and deliveries behind their basic.consume-ok.
+        """
+        self.waiting = True
+        when_all(durables, partial(self._is_durable, answer))
+
+    def _is_durable(self, answer: bytes, failure: Exception | None) -> None:
+        self.waiting = False
+        if self.closed:
+            return
+        if failure is not None:
+            self.failed(internal_error("nobody knows what of it the disk has"), b"")
+            return
+        self.write(answer)
+        self.outbox.wake()
+        self._listener.timers.after(0, self.resume)
+
     def disconnected(self) -> None:
         """The connection is gone, for whatever reason."""
         self.closed = True
         self._stop_timers()
         self._close_channels()
-        if self.vhost is not None:
-            contain(self.vhost.connection_closed, self)
         self.work_queues.flush()
         self._listener.connections.discard(self)
 
@@ -282,7 +303,8 @@ class AmqpConnection(AmqpReader):
 
     def _beat(self) -> None:
         """Section 4.2.7: say that we are there, and see whether the other side is."""
-        self._missed = 0 if self.forget_heard() else self._missed + 1
+        # Whom we do not listen to says nothing.
+        self._missed = 0 if self.forget_heard() or self.paused else self._missed + 1
         if self._missed >= _MISSED_MOST:
             logger.warning("amqp: %s: missed heartbeats", self.subscriber.client)
             self.outbox.abort()
@@ -304,6 +326,8 @@ class AmqpConnection(AmqpReader):
             assert isinstance(channel, Channel)  # noqa: S101 - there are no others
             contain(channel.close)
         self.channels.clear()
+        if self.vhost is not None:  # before close-ok, so that whoever has that may have these names
+            contain(self.vhost.connection_closed, self)
 
     def _stop_timers(self) -> None:
         for timer in (self._alarm, self._beats):

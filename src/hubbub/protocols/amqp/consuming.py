@@ -14,8 +14,9 @@ from hubbub.protocols.amqp.errors import (
     not_allowed,
     not_implemented,
     precondition_failed,
+    resource_locked,
 )
-from hubbub.protocols.amqp.properties import decode_headers, replace_headers
+from hubbub.protocols.amqp.marks import with_header
 from hubbub.protocols.amqp.refusals import queue_in
 from hubbub.protocols.amqp.streams import StreamTaker
 from hubbub.protocols.amqp.tables import Field
@@ -77,6 +78,8 @@ class Consumer:
         """Its queue is gone (RabbitMQ: "Consumer Cancellation"): say so, behind the answer to that."""
         connection = self.channel.connection
         forget(self.channel, self)
+        if isinstance(self.taker, StreamTaker):
+            self.taker.end()
         if connection.has_capability("consumer_cancel_notify"):
             connection.listener.timers.after(0, self._notify)
 
@@ -139,10 +142,7 @@ def counted(entry: Entry) -> bytes:
     mark = entry.item().mark
     if not entry.deliveries:
         return mark
-    at = routing_size(mark)
-    headers = decode_headers(mark[at:]) or {}
-    headers["x-delivery-count"] = Field("l", entry.deliveries)
-    return mark[:at] + replace_headers(mark[at:], headers)
+    return with_header(mark, "x-delivery-count", Field("l", entry.deliveries))
 
 
 def end(channel: Channel, consumer: Consumer) -> None:
@@ -162,8 +162,8 @@ def _cancel(channel: Channel, args: Any) -> None:
     consumer = channel.consumers.get(args.consumer_tag)
     if consumer is not None:
         end(channel, consumer)
-    elif channel.reply_queue is not None:
-        direct_reply.cancel(channel, args.consumer_tag)
+        if consumer.queue is channel.reply_queue:
+            direct_reply.close(channel)
     channel.answer("basic.cancel-ok", nowait=args.nowait, consumer_tag=args.consumer_tag)
 
 
@@ -185,6 +185,11 @@ def _get(channel: Channel, args: Any) -> None:
             f"basic.get not supported by stream queues queue '{queue.name}' in vhost "
             f"'{channel.vhost.name}'"
         )
+    if queue.kind == "quorum" and queue.parsed.settings.single_active:
+        raise resource_locked(
+            f"cannot obtain access to locked {queue_in(channel.vhost.name, queue.name)}. basic.get "
+            "operations are not supported by quorum queues with single active consumer"
+        )
     entry = queue.work.get()
     channel.vhost.used(queue)
     if entry is None:
@@ -197,7 +202,7 @@ def _get(channel: Channel, args: Any) -> None:
     method = codec.encode_method(
         "basic.get-ok",
         delivery_tag=tag,
-        redelivered=entry.deliveries > 0,
+        redelivered=entry.redelivered,
         exchange=mark[1:key_at].decode("utf-8", "surrogateescape"),
         routing_key=mark[key_at + 1 : at].decode("utf-8", "surrogateescape"),
         message_count=queue.work.ready,

@@ -24,7 +24,9 @@ cdef class AmqpPublisher:
     cdef readonly object inward
     cdef list _items
     cdef list _places
+    cdef readonly Py_ssize_t unfinished     # bytes that clients have us hold, see ``hold``
 
+    cpdef int hold(self, Py_ssize_t size) except -1
     cdef int begin(self, object source) except -1
     cdef int flush(self, str principal) except -1
 
@@ -57,6 +59,7 @@ cdef class ContentReader:
     cdef int publish_method(self, const uint8_t* arguments, Py_ssize_t size) except -1
     cdef int header(self, const uint8_t* payload, Py_ssize_t size) except -1
     cdef int body(self, const uint8_t* payload, Py_ssize_t size) except -1
+    cpdef int drop_content(self) except -1
     cdef int _complete(self, bytes body) except -1
     cpdef int stored_in(self, durable) except -1
     cdef int _put(self, object item, tuple queues, uint64_t tag) except -1

@@ -11,7 +11,13 @@ class AmqpPublisher:
     """
 
     inward: Any
+    unfinished: int
     def __init__(self, broker: Broker, origin: Origin, inward: Any) -> None: ...
+    def hold(self, size: int) -> None:
+        """Count bytes of what is not published yet, negative ones where it is or never will be.
+
+        Raises: ConnectionFailure (506), where it is too much.
+        """
 
 class ContentReader:
     """One channel's contents (AMQP 0-9-1 section 4.2.6): from frames to queues.
@@ -38,6 +44,10 @@ class ContentReader:
         """Give an item to what is no queue of leases; 1 taken, 0 refused."""
     def stored_in(self, durable: Any) -> None:
         """Have the confirm wait for this, too; it has ``when_durable``."""
+    def drop_content(self) -> None:
+        """Let go of a body that is not whole."""
+    def take_stored(self) -> list[Any]:
+        """What a commit has to wait for, since the last time."""
     def publish_later(self, item: Item, queues: tuple[Any, ...], mandatory: bool) -> None:
         """Hold a message until the transaction commits."""
     def returned(self, mark: bytes, body: bytes) -> None:

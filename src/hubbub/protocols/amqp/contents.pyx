@@ -15,8 +15,8 @@ from hubbub.protocols.amqp.wire cimport FRAME_HEADER, get_long, get_longlong, ge
 from hubbub.model.errors import InvalidAddressError
 from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
-    access_refused, content_expected, frame_error, invalid_expiration,
-    message_too_large, syntax_error, unexpected_frame)
+    RESOURCE_ERROR, ConnectionFailure, access_refused, content_expected, frame_error,
+    invalid_expiration, message_too_large, syntax_error, unexpected_frame)
 
 cdef enum:
     # What a channel expects next.
@@ -30,6 +30,10 @@ cdef enum:
     EXPIRATION_DIGITS = 18
     # A burst is published to other protocols in portions, as other listeners do it.
     MOST_IN_BURST = 1024
+
+# What all clients of a listener may have in memory of bodies that are not whole and transactions
+# that are not committed: as much as of messages in queues before publishers are held back.
+UNFINISHED_MOST = 1024 * 1024 * 1024
 
 cdef enum:
     # Property flags, from the highest bit down (section 4.2.6.1).
@@ -58,6 +62,13 @@ cdef class AmqpPublisher:
         self.inward = inward
         self._items = []
         self._places = []
+
+    cpdef int hold(self, Py_ssize_t size) except -1:
+        if size > 0 and self.unfinished + size > UNFINISHED_MOST:
+            raise ConnectionFailure(
+                RESOURCE_ERROR, "too much is held of contents and transactions not finished")
+        self.unfinished += size
+        return 0
 
     cdef int begin(self, object source) except -1:
         """Empty the burst, for what ``source`` publishes now."""
@@ -178,10 +189,18 @@ cdef class ContentReader:
             return self._complete(PyBytes_FromStringAndSize(<const char*>payload, size))
         if self._body is None:
             self._body = bytearray()
+        self.publisher.hold(size)
         self._body += payload[:size]
         if before + size == self._size:
-            body, self._body = bytes(self._body), None
+            body = bytes(self._body)
+            self.drop_content()
             return self._complete(body)
+        return 0
+
+    cpdef int drop_content(self) except -1:
+        if self._body is not None:
+            self.publisher.hold(-len(self._body))
+            self._body = None
         return 0
 
     cdef int _complete(self, bytes body) except -1:
@@ -221,6 +240,10 @@ cdef class ContentReader:
         if not self._put(item, queues, self.published) and mandatory:
             self.returned(item.mark, item.value)
 
+    def take_stored(self):
+        stored, self._stored = self._stored, None
+        return stored or []
+
     cpdef int stored_in(self, durable) except -1:
         if self._stored is None:
             self._stored = []
@@ -239,7 +262,8 @@ cdef class ContentReader:
                 taken = self.put_elsewhere(queue, item)
             else:
                 taken = work.put(item)
-                if taken and item.persistent and self.confirming and work.settings.durable:
+                if (taken and item.persistent and (self.confirming or self.in_transaction)
+                        and work.settings.durable):
                     self.stored_in(work)
             places += 1
             if not taken and work is not None and queue.refused is not None:

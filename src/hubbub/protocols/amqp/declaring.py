@@ -22,26 +22,27 @@ def _exchange_declare(channel: Channel, args: Any) -> None:
         arguments=args.arguments,
         passive=args.passive,
     )
-    channel.answer("exchange.declare-ok", nowait=args.nowait)
+    stored = (channel.vhost,) if args.durable and not args.passive else ()
+    channel.answer_when_durable(*stored, name="exchange.declare-ok", nowait=args.nowait)
 
 
 def _exchange_delete(channel: Channel, args: Any) -> None:
     channel.vhost.delete_exchange(args.exchange, if_unused=args.if_unused)
-    channel.answer("exchange.delete-ok", nowait=args.nowait)
+    channel.answer_when_durable(channel.vhost, name="exchange.delete-ok", nowait=args.nowait)
 
 
 def _exchange_bind(channel: Channel, args: Any) -> None:
     channel.vhost.bind_exchange(
         args.destination, args.source, _key(args.routing_key), args.arguments
     )
-    channel.answer("exchange.bind-ok", nowait=args.nowait)
+    channel.answer_when_durable(channel.vhost, name="exchange.bind-ok", nowait=args.nowait)
 
 
 def _exchange_unbind(channel: Channel, args: Any) -> None:
     channel.vhost.unbind_exchange(
         args.destination, args.source, _key(args.routing_key), args.arguments
     )
-    channel.answer("exchange.unbind-ok", nowait=args.nowait)
+    channel.answer_when_durable(channel.vhost, name="exchange.unbind-ok", nowait=args.nowait)
 
 
 def _queue_declare(channel: Channel, args: Any) -> None:
@@ -61,8 +62,10 @@ def _queue_declare(channel: Channel, args: Any) -> None:
         owner=channel.connection,
     )
     channel.last_queue = queue.name
-    channel.answer(
-        "queue.declare-ok",
+    stored = (channel.connection.work_queues, channel.vhost) if queue.durable else ()
+    channel.answer_when_durable(
+        *stored,
+        name="queue.declare-ok",
         nowait=args.nowait,
         queue=queue.name,
         message_count=queue.ready,
@@ -80,7 +83,7 @@ def _queue_bind(channel: Channel, args: Any) -> None:
         args.arguments,
         channel.connection,
     )
-    channel.answer("queue.bind-ok", nowait=args.nowait)
+    channel.answer_when_durable(channel.vhost, name="queue.bind-ok", nowait=args.nowait)
 
 
 def _queue_unbind(channel: Channel, args: Any) -> None:
@@ -91,7 +94,7 @@ def _queue_unbind(channel: Channel, args: Any) -> None:
         args.arguments,
         channel.connection,
     )
-    channel.answer("queue.unbind-ok")
+    channel.answer_when_durable(channel.vhost, name="queue.unbind-ok")
 
 
 def _queue_purge(channel: Channel, args: Any) -> None:
@@ -106,7 +109,13 @@ def _queue_delete(channel: Channel, args: Any) -> None:
         if_empty=args.if_empty,
         owner=channel.connection,
     )
-    channel.answer("queue.delete-ok", nowait=args.nowait, message_count=count)
+    channel.answer_when_durable(
+        channel.connection.work_queues,
+        channel.vhost,
+        name="queue.delete-ok",
+        nowait=args.nowait,
+        message_count=count,
+    )
 
 
 def _key(text: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.broker.work_settings import WorkQueueSettings
 from hubbub.protocols.amqp import consuming
-from hubbub.protocols.amqp.errors import precondition_failed
+from hubbub.protocols.amqp.errors import not_allowed, precondition_failed
 from hubbub.protocols.amqp.properties import decode_properties, replace
 from hubbub.protocols.amqp.queue import AmqpQueue
 from hubbub.protocols.amqp.queue_arguments import QueueArguments
@@ -34,6 +34,8 @@ def consume(channel: Channel, args: Any) -> str:
         raise precondition_failed("reply consumer cannot acknowledge")
     if channel.reply_queue is not None:
         raise precondition_failed("reply consumer already set")
+    if args.consumer_tag in channel.consumers:
+        raise not_allowed(f"attempt to reuse consumer tag '{args.consumer_tag}'")
     listener = channel.connection.listener
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TOKEN_BYTES)}"
     name = f"{NAME}.{secrets.token_urlsafe(_TOKEN_BYTES)}"
@@ -69,12 +71,6 @@ def check(channel: Channel, name: str) -> None:
     known = channel.connection.listener.reply_queues
     if name != NAME and name.encode("utf-8", "surrogateescape") not in known:
         raise no_such(queue_in(channel.vhost.name, name))
-
-
-def cancel(channel: Channel, tag: str) -> None:
-    """The channel wants no more answers."""
-    if tag in channel.consumers:
-        close(channel)
 
 
 def close(channel: Channel) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from hubbub.model.errors import HubbubError
+from hubbub.protocols.amqp.properties import decode_headers, replace_headers
+
+if TYPE_CHECKING:
+    from hubbub.protocols.amqp.tables import Field
 
 
 class Mark(NamedTuple):
@@ -23,3 +29,14 @@ def decode_mark(mark: bytes) -> Mark:
     exchange_end = 1 + mark[0]
     key_end = exchange_end + 1 + mark[exchange_end]
     return Mark(mark[1:exchange_end], mark[exchange_end + 1 : key_end], mark[key_end:])
+
+
+def with_header(mark: bytes, name: str, field: Field) -> bytes:
+    """The mark with a header more; as it is where its headers are none, which nobody asked before."""
+    exchange, key, properties = decode_mark(mark)
+    try:
+        headers = decode_headers(properties) or {}
+        headers[name] = field
+        return Mark(exchange, key, replace_headers(properties, headers)).encode()
+    except (HubbubError, ValueError):
+        return mark

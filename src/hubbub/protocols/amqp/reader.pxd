@@ -12,6 +12,7 @@ cdef class AmqpReader(StreamSession):
     cdef public uint32_t frame_max      # the largest frame that the client may send
     cdef public bint closed             # nothing is read any more
     cdef public bint blocked            # of a publisher, while memory is short
+    cdef public bint waiting            # for the disk, before anything more is carried out
     cdef readonly bint heard            # since ``forget_heard``
     cdef readonly bint has_published
     cdef readonly dict channels         # number -> ContentReader

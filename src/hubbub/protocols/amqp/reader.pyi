@@ -11,7 +11,8 @@ class AmqpReader(StreamSession):
     """Frames (AMQP 0-9-1 section 4.2.3): publishes and acknowledgements are carried out here.
 
     A subclass is a connection and does everything else. ``frame_max`` is the largest frame that is
-    taken; ``heard`` whether anything came since ``forget_heard``.
+    taken; ``heard`` whether anything came since ``forget_heard``. While ``waiting`` nothing is carried
+    out; ``resume`` goes on.
     """
 
     publisher: AmqpPublisher
@@ -20,6 +21,7 @@ class AmqpReader(StreamSession):
     frame_max: int
     closed: bool
     blocked: bool
+    waiting: bool
     heard: bool
     has_published: bool
     channels: dict[int, ContentReader]

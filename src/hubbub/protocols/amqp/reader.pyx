@@ -56,12 +56,16 @@ cdef class AmqpReader(StreamSession):
     def settle(self):
         self._finish()
 
+    def resume(self):
+        if not self.waiting and not self.closed and self._kept is not None:
+            self.receive(b"")
+
     def forget_heard(self):
         heard, self.heard = self.heard, False
         return heard
 
     cdef bint is_paused(self) except -1:
-        return self.blocked and self.has_published
+        return self.waiting or (self.blocked and self.has_published)
 
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t at = 0, used
@@ -69,13 +73,15 @@ cdef class AmqpReader(StreamSession):
         if self.closed:
             return size
         self.heard = True
+        if self.waiting:
+            return 0
         if not self._greeted:
             used = self._protocol_header(data, size)
             if used <= 0:
                 return size if self.closed else 0
             at = used
         self.publisher.begin(self)
-        while size - at >= FRAME_HEAD_BYTES:
+        while size - at >= FRAME_HEAD_BYTES and not self.waiting:
             payload_size = get_long(data + at + 3)
             if payload_size > self.frame_max - FRAME_BYTES:
                 self._too_large(data[at], payload_size)

@@ -6,16 +6,17 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hubbub.broker.tail import FromOffset, FromTime, Start, Tail, start_offset
+from hubbub.broker.work_queues import LOG_SETTINGS
 from hubbub.log import batch
 from hubbub.log.records import ADDRESS_HEADER, MARK_HEADER, parts_of
 from hubbub.model.address import from_opaque
-from hubbub.model.errors import StorageError
+from hubbub.model.errors import HubbubError
 from hubbub.model.settings import FOREVER, TopicSettings
 from hubbub.protocols.amqp.deliveries import encode_delivery, routing_size
 from hubbub.protocols.amqp.errors import not_implemented, precondition_failed
 from hubbub.protocols.amqp.mapping import mark_of, message_of
+from hubbub.protocols.amqp.marks import with_header
 from hubbub.protocols.amqp.names import joined
-from hubbub.protocols.amqp.properties import decode_headers, replace_headers
 from hubbub.protocols.amqp.tables import Field
 from hubbub.protocols.amqp.unacknowledged import PrefetchWindow
 
@@ -62,6 +63,7 @@ def _settings(parsed: QueueArguments) -> TopicSettings:
         retention_ms=FOREVER if parsed.max_age_ms is None else parsed.max_age_ms,
         retention_bytes=FOREVER if parsed.max_bytes is None else parsed.max_bytes,
         segment_bytes=parsed.segment_bytes or usual.segment_bytes,
+        max_message_bytes=LOG_SETTINGS.max_message_bytes,  # the listener has a limit
     )
 
 
@@ -90,7 +92,7 @@ class Stream:
         data = batch.encode([(timestamp, key, value, headers)])
         try:
             self.partition.log.append(data, self._broker.timers.wall_ms, own=True)
-        except StorageError:
+        except HubbubError:  # also of what is too large for a segment
             return 0
         return 1
 
@@ -129,6 +131,9 @@ class StreamTaker:
         partition = self._stream.partition
         if self._start == "last":
             offset = _last_batch(partition)
+        elif isinstance(self._start, FromOffset):
+            # It may be on its way to the disk, or not be there yet.
+            offset = max(self._start.offset, partition.log.start_offset)
         else:
             offset = start_offset(partition, self._start)  # type: ignore[arg-type]
         self._tail = self._stream.read(offset, self._take)
@@ -153,10 +158,7 @@ class StreamTaker:
             return False
         tag = limits.unacknowledged.push(_StreamEntry(self), self._window)
         mark = record.mark or mark_of(record.message, persistent=True)
-        at = routing_size(mark)
-        headers = decode_headers(mark[at:]) or {}
-        headers[OFFSET] = Field("l", record.offset)
-        mark = mark[:at] + replace_headers(mark[at:], headers)
+        mark = with_header(mark, OFFSET, Field("l", record.offset))
         connection.write(
             encode_delivery(
                 limits.number,

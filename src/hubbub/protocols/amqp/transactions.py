@@ -6,9 +6,9 @@ RabbitMQ promises that much, and no more where several queues take part.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hubbub.protocols.amqp.confirms import waitable
 from hubbub.protocols.amqp.errors import precondition_failed
 
 if TYPE_CHECKING:
@@ -19,19 +19,30 @@ if TYPE_CHECKING:
     from hubbub.protocols.amqp.queue import AmqpQueue
 
 
-class Transaction:
-    """What is held until tx.commit, in order."""
+# What holding a message or an acknowledgement costs, beside its bytes.
+_EACH_BYTES = 512
 
-    def __init__(self) -> None:
+
+class Transaction:
+    """What is held until tx.commit, in order; ``hold`` counts its bytes."""
+
+    def __init__(self, hold: Callable[[int], None]) -> None:
         self._publishes: list[tuple[Item, tuple[AmqpQueue, ...], bool]] = []
         self._settlements: list[Callable[[Channel], None]] = []
+        self._hold = hold
+        self._held = 0
 
     def publish(self, item: Item, queues: tuple[AmqpQueue, ...], mandatory: bool) -> None:
-        """Hold a message; the queues are those that were bound when it came."""
+        """Hold a message; the queues are those that were bound when it came.
+
+        Raises ConnectionFailure (506).
+        """
+        self._count(len(item.value) + len(item.mark) + _EACH_BYTES)
         self._publishes.append((item, queues, mandatory))
 
     def settle(self, settlement: Callable[[Channel], None]) -> None:
-        """Hold an acknowledgement or its opposite."""
+        """Hold an acknowledgement or its opposite. Raises ConnectionFailure (506)."""
+        self._count(_EACH_BYTES)
         self._settlements.append(settlement)
 
     def commit(self, channel: Channel) -> None:
@@ -46,57 +57,29 @@ class Transaction:
         """Forget all of it."""
         self._publishes.clear()
         self._settlements.clear()
+        self._hold(-self._held)
+        self._held = 0
 
-    @property
-    def queues(self) -> list[AmqpQueue]:
-        """Whom the publishes concern."""
-        return list({queue: None for _, queues, _ in self._publishes for queue in queues})
+    def _count(self, size: int) -> None:
+        self._hold(size)
+        self._held += size
 
 
 def _select(channel: Channel, _args: Any) -> None:
     if channel.confirming:
         raise precondition_failed("cannot switch from confirm to tx mode")
     if channel.transaction is None:
-        channel.transaction = Transaction()
+        channel.transaction = Transaction(channel.publisher.hold)
         channel.in_transaction = True
     channel.answer("tx.select-ok")
 
 
 def _commit(channel: Channel, _args: Any) -> None:
     transaction = _transaction(channel)
-    works = [queue.work for queue in transaction.queues if queue.work is not None]
     transaction.commit(channel)
     channel.connection.settle()
     channel.limits_changed()
-    waiting = [work for work in works if work.settings.durable]
-    if not waiting:
-        channel.answer("tx.commit-ok")
-    _when_all(waiting, partial(_committed, channel))
-
-
-def _committed(channel: Channel, failure: Exception | None) -> None:
-    if channel.is_closing:
-        return
-    if failure is not None:
-        channel.connection.outbox.abort()  # nobody knows what the disk has
-        return
-    channel.answer("tx.commit-ok")
-
-
-def _when_all(works: list[Any], done: Callable[[Exception | None], None]) -> None:
-    missing = len(works)
-    failures: list[Exception] = []
-
-    def one(failure: Exception | None) -> None:
-        nonlocal missing
-        missing -= 1
-        if failure is not None:
-            failures.append(failure)
-        if not missing:
-            done(failures[0] if failures else None)
-
-    for work in works:
-        work.when_durable(one)
+    channel.answer_when_durable(*waitable(channel.take_stored()), name="tx.commit-ok")
 
 
 def _rollback(channel: Channel, _args: Any) -> None:
