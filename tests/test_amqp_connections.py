@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 
 import pamqp.commands as methods
 import pamqp.frame
@@ -180,24 +181,39 @@ def test_flow_is_answered_and_a_client_may_stop_deliveries_by_cancelling(wire):
     assert flow.active
 
 
+class Flooding(threading.Thread):
+    """Publishes transient messages until the server held it back and let it go on again."""
+
+    def __init__(self, url, queue):
+        super().__init__(daemon=True)
+        self.url, self.queue = url, queue
+        self.told = {"blocked": threading.Event(), "free": threading.Event()}
+        self.start()
+
+    def run(self):
+        with Pika(self.url, confirms=False) as client:
+            connection = client.connection
+            inner = connection._impl  # it calls back also while a publish waits for the socket
+            inner.add_on_connection_blocked_callback(lambda *_: self.told["blocked"].set())
+            inner.add_on_connection_unblocked_callback(lambda *_: self.told["free"].set())
+            while not self.told["free"].is_set():
+                if self.told["blocked"].is_set():
+                    connection.process_data_events(0.1)
+                else:
+                    client.publish("", self.queue, bytes(4 * 1024 * 1024))
+
+
 @here_only
-@pytest.mark.timeout(100)
+@pytest.mark.long  # a gibibyte of messages
+@pytest.mark.timeout(200)
 def test_publishers_are_held_back_when_memory_runs_short(server, name):
     """connection.blocked, to who said that it understands; consumers make room again."""
-    told = []
-    with Pika(server.amqp, confirms=False) as publisher, Pika(server.amqp) as worker:
-        publisher.connection.add_on_connection_blocked_callback(lambda *_: told.append("blocked"))
-        publisher.connection.add_on_connection_unblocked_callback(lambda *_: told.append("free"))
-        publisher.declare_queue(name)
-        body = bytes(4 * 1024 * 1024)
-        sent = 0
-        while not told:
-            publisher.publish("", name, body)
-            publisher.connection.process_data_events(0)
-            sent += 1
-            assert sent < 1000
+    with Pika(server.amqp) as worker:
+        worker.declare_queue(name)
+        flooding = Flooding(server.amqp, name)
+        assert flooding.told["blocked"].wait(100)
+        assert worker.get(name).body == bytes(4 * 1024 * 1024)  # consuming goes on
+        assert not flooding.told["free"].is_set()
         worker.purge(name)
-        while told != ["blocked", "free"]:
-            publisher.connection.process_data_events(0.1)
-        publisher.publish("", name, b"again")
-        worker.await_get(name)
+        assert flooding.told["free"].wait(WAIT_SECONDS)
+        flooding.join()

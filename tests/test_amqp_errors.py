@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_clients import ClosedError, Got, Pika, PyAmqp
+from amqp_clients import PEER, ClosedError, Got, Pika, PyAmqp
 
 pytestmark = pytest.mark.server
 
@@ -19,6 +19,9 @@ def acknowledged(client, tag):
     client.ack(Got(b"", "", "", redelivered=False, tag=tag, properties={}))
     client.await_close()
 
+
+# RabbitMQ 4 closes the channel; those before closed the connection, with 503.
+UNKNOWN_TYPE = 406, "PRECONDITION_FAILED - unknown exchange type 'nonsense'"
 
 # What is asked, by a client and with a name that is the test's own; the code; the text, where NAME is that name.
 CHANNEL_ERRORS = {
@@ -97,6 +100,10 @@ CHANNEL_ERRORS = {
         406, ("PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'amq.topic' in vhost '/': "
         "received 'fanout' but current is 'topic'"),
     ),
+    "an exchange of an unknown type": (
+        lambda client, name: client.declare_exchange(name, "nonsense"),
+        *UNKNOWN_TYPE,
+    ),
     "a time to live below nothing": (
         lambda client, name: client.declare_queue(name, x_message_ttl=-1),
         406, ("PRECONDITION_FAILED - invalid arg 'x-message-ttl' for queue 'NAME' in vhost '/': "
@@ -132,6 +139,8 @@ CHANNEL_ERRORS = {
 
 @pytest.mark.parametrize("what", CHANNEL_ERRORS)
 def test_a_channel_is_closed_for(amqp_client, name, what):
+    if PEER and "unknown type" in what:
+        pytest.skip("a matter of RabbitMQ's version")
     ask, code, text = CHANNEL_ERRORS[what]
     with pytest.raises(ClosedError) as caught:
         ask(amqp_client, name)
@@ -205,11 +214,3 @@ def test_a_consumer_tag_is_used_once(amqp_url, name):
         530, "NOT_ALLOWED - attempt to reuse consumer tag 'mine'",
     )  # fmt: skip
     assert not client.connection.connected
-
-
-def test_an_unknown_type_of_exchange_is_an_invalid_command(amqp_url, name):
-    with Pika(amqp_url) as client, pytest.raises(ClosedError) as caught:
-        client.declare_exchange(name, "nonsense")
-    assert (caught.value.code, caught.value.text) == (
-        503, "COMMAND_INVALID - unknown exchange type 'nonsense'",
-    )  # fmt: skip

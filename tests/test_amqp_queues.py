@@ -338,15 +338,15 @@ def test_a_stream_wants_a_prefetch_and_acknowledgements_move_it_on(amqp_connect,
     [
         (
             lambda client, queue: client.consume(queue),
-            "PRECONDITION_FAILED - consumer prefetch count is not set for",
+            "PRECONDITION_FAILED - consumer prefetch count is not set for ",
         ),
         (
             lambda client, queue: client.consume(queue, no_ack=True, prefetch=1),
-            "NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues",
+            "NOT_IMPLEMENTED - automatic acknowledgement not supported by stream ",
         ),
         (
             lambda client, queue: client.get(queue),
-            "NOT_IMPLEMENTED - basic.get not supported by stream queues",
+            "NOT_IMPLEMENTED - basic.get not supported by stream queues ",
         ),
     ],
     ids=["without prefetch", "without acknowledgements", "by basic.get"],
@@ -355,6 +355,7 @@ def test_a_stream_is_not_consumed_in_ways_that_it_cannot(amqp_connect, stream, c
     with pytest.raises(ClosedError) as caught:
         consume(amqp_connect(), stream)
     assert caught.value.text.startswith(text)
+    assert f"queue '{stream}' in vhost '/'" in caught.value.text
 
 
 # Delayed messages, which RabbitMQ has by a plugin of its community

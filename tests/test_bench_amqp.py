@@ -12,6 +12,7 @@ from hubbub.bench.shape import Shape
 HEADER = b"AMQP\x00\x00\x09\x01"
 SUBJECT = "bench.00000"
 NAME = b"\x0bbench.00000"
+QUEUE = b"\x11queue.bench.00000"
 OPENED = [(10, 11), (10, 31), (10, 40), (20, 10)]
 # What each method is answered: class, number and arguments of methods.
 ANSWERS = {
@@ -79,8 +80,8 @@ def test_a_publisher_opens_a_channel_without_heartbeats():
 def test_a_publisher_without_subscribers_makes_an_empty_durable_queue_and_asks_for_confirms():
     came = said(lambda ours: amqp(subscribers=0, qos=1).prepare_publisher(ours, 0, SUBJECT))
     assert came[4:] == [
-        ((50, 40), b"\x00\x00" + NAME + b"\x00"),
-        ((50, 10), b"\x00\x00" + NAME + b"\x02" + bytes(4)),
+        ((50, 40), b"\x00\x00" + QUEUE + b"\x00"),
+        ((50, 10), b"\x00\x00" + QUEUE + b"\x02" + bytes(4)),
         ((85, 10), b"\x00"),
     ]
 
@@ -91,16 +92,16 @@ def test_a_publisher_without_subscribers_makes_an_empty_durable_queue_and_asks_f
 def test_one_subscriber_consumes_from_an_empty_queue_with_a_prefetch(acks, prefetch):
     came = said(lambda ours: amqp(acks=acks).prepare_subscriber(ours, 0, SUBJECT))
     assert came[4:] == [
-        ((50, 40), b"\x00\x00" + NAME + b"\x00"),
-        ((50, 10), b"\x00\x00" + NAME + b"\x00" + bytes(4)),
+        ((50, 40), b"\x00\x00" + QUEUE + b"\x00"),
+        ((50, 10), b"\x00\x00" + QUEUE + b"\x00" + bytes(4)),
         ((60, 10), bytes(4) + prefetch.to_bytes(2, "big") + b"\x00"),
-        ((60, 20), b"\x00\x00" + NAME + b"\x01c" + b"\x00" + bytes(4)),
+        ((60, 20), b"\x00\x00" + QUEUE + b"\x01c" + b"\x00" + bytes(4)),
     ]
 
 
 def test_a_subscriber_that_does_not_acknowledge_says_so():
     came = said(lambda ours: amqp(acks=0).prepare_subscriber(ours, 0, SUBJECT))
-    assert came[6:] == [((60, 20), b"\x00\x00" + NAME + b"\x01c" + b"\x02" + bytes(4))]
+    assert came[6:] == [((60, 20), b"\x00\x00" + QUEUE + b"\x01c" + b"\x02" + bytes(4))]
 
 
 def test_several_subscribers_bind_queues_of_their_own_to_a_fanout_exchange():
@@ -123,10 +124,10 @@ def test_a_publish_and_its_delivery_are_the_frames_of_the_specification():
     content = frame(2, 1, b"\x00\x3c\x00\x00" + b"\x00" * 7 + b"\x05" + bytes(2))
     content += frame(3, 1, b"hello")
     assert amqp().published(SUBJECT, b"hello") == (
-        method(60, 40, b"\x00\x00" + b"\x00" + NAME + b"\x00") + content
+        method(60, 40, b"\x00\x00" + b"\x00" + QUEUE + b"\x00") + content
     )
     assert amqp().delivered(SUBJECT, SUBJECT, b"hello") == (
-        method(60, 60, b"\x01c" + bytes(8) + b"\x00" + b"\x00" + NAME) + content
+        method(60, 60, b"\x01c" + bytes(8) + b"\x00" + b"\x00" + QUEUE) + content
     )
 
 
@@ -138,7 +139,7 @@ def test_a_persistent_publish_says_so():
 @pytest.mark.parametrize(
     ("shape", "exchange", "key"),
     [
-        ({"subscribers": 0}, b"\x00", NAME),
+        ({"subscribers": 0}, b"\x00", QUEUE),
         ({"subscribers": 2}, NAME, b"\x00"),
         ({"topics": 2, "subscribers": 2}, b"\x09amq.topic", NAME),
     ],

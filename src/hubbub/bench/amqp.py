@@ -91,7 +91,7 @@ class Amqp:
         """Open a channel; without subscribers, also make the queue."""
         _open(connection)
         if not self._shape.subscribers:
-            self._make_queue(connection, subject)
+            self._make_queue(connection, _queue_name(subject))
         if self.replies:
             _call(connection, _method(_CONFIRM_SELECT, b"\0"), _CONFIRM_SELECT_OK)
 
@@ -105,8 +105,8 @@ class Amqp:
             _call(connection, _method(_EXCHANGE_DECLARE, *declare), _EXCHANGE_DECLARE_OK)
             queue = self._bind(connection, subject, "")
         else:
-            queue = subject
-            self._make_queue(connection, subject)
+            queue = _queue_name(subject)
+            self._make_queue(connection, queue)
         if self.confirms:
             prefetch = max(PREFETCH_MIN, 2 * self.confirms)
             qos = struct.pack(">IHB", 0, prefetch, 0)
@@ -150,12 +150,17 @@ class Amqp:
     def _route(self, subject: str) -> tuple[str, str]:
         if self._shape.topics > 1:
             return _TOPICS, subject
-        return (subject, "") if self._shape.subscribers > 1 else ("", subject)
+        return (subject, "") if self._shape.subscribers > 1 else ("", _queue_name(subject))
 
     def _content(self, payload: bytes) -> bytes:
         properties = _PERSISTENT if self._stored else bytes(2)
         header = struct.pack(">HHQ", 60, 0, len(payload)) + properties
         return _frame(_CONTENT_HEADER, header) + _frame(_BODY, payload)
+
+
+def _queue_name(subject: str) -> str:
+    """Not the subject itself, which is a topic of the broker where messages are stored, too."""
+    return f"queue.{subject}"
 
 
 def _open(connection: socket.socket) -> None:

@@ -13,7 +13,9 @@ from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, rout
 from hubbub.protocols.amqp.errors import (
     NO_ROUTE,
     access_refused,
-    not_allowed,
+    channel_error,
+    command_invalid,
+    not_found,
     not_implemented,
     precondition_failed,
 )
@@ -21,8 +23,8 @@ from hubbub.protocols.amqp.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from hubbub.broker.routes import NameCache
     from hubbub.broker.leases import Entry
+    from hubbub.broker.routes import NameCache
     from hubbub.broker.work_item import Item
     from hubbub.protocols.amqp.codec import Method
     from hubbub.protocols.amqp.connection import AmqpConnection
@@ -55,7 +57,7 @@ class Channel(ContentReader):
         """Carry out a method. Raises ChannelError, ConnectionFailure."""
         handler = _HANDLERS.get(method.name)
         if handler is None:
-            raise not_allowed(f"unimplemented method {method.name}")
+            raise command_invalid("unimplemented method")
         handler(self, method.args)
 
     def answer(self, name: str, *, nowait: bool = False, **fields: Any) -> None:
@@ -85,7 +87,13 @@ class Channel(ContentReader):
 
     def queue_named(self, name: str) -> AmqpQueue:
         """The queue; an empty name is the one declared last. Raises ChannelError."""
-        return self.vhost.queue(name or self.last_queue, self.connection)
+        return self.vhost.queue(self.full_name(name), self.connection)
+
+    def full_name(self, name: str) -> str:
+        """A queue's name as a method has it; empty is the one declared last. Raises ChannelError."""
+        if not name and not self.last_queue:
+            raise not_found("no previously declared queue")
+        return name or self.last_queue
 
     # --- what the reader of contents calls --------------------------------------------------------
 
@@ -109,7 +117,7 @@ class Channel(ContentReader):
             return direct_reply.route(self.connection.listener, key)
         return self.vhost.route(exchange, key, properties)
 
-    def special(self, exchange: Exchange, properties: bytes, user_id: bytes | None) -> bytes:
+    def special(self, properties: bytes, user_id: bytes | None) -> bytes:
         """Look at what few messages say. Raises ChannelError."""
         user = self.connection.user
         if user_id is not None and user_id != user.encode("utf-8", "surrogateescape"):
@@ -121,7 +129,7 @@ class Channel(ContentReader):
             properties = direct_reply.addressed(self, properties)
         return without_bcc(properties)
 
-    def put_elsewhere(self, queue: AmqpQueue, item: Item, routing: bytes) -> int:
+    def put_elsewhere(self, queue: AmqpQueue, item: Item) -> int:
         """Append to a stream."""
         taken = queue.put(item)
         if taken and item.persistent and queue.stream is not None:
@@ -150,9 +158,7 @@ class Channel(ContentReader):
     def confirm(self, last: int, stored: list[Any], refused: Collection[int]) -> None:
         """Confirm, once it is durable, what was published (RabbitMQ: "Publisher Confirms")."""
         assert self._confirms is not None  # noqa: S101 - that is what the mode says
-        waiting = [
-            Publication(0, (each,)) if isinstance(each, Stored) else each for each in stored
-        ]
+        waiting = [Publication(0, (each,)) if isinstance(each, Stored) else each for each in stored]
         self._confirms.published(last, waiting, refused)
 
     def select_confirms(self) -> None:
@@ -182,9 +188,7 @@ def _flow(channel: Channel, args: Any) -> None:
     channel.wake()
 
 
-def _open(channel: Channel, args: Any) -> None:
-    from hubbub.protocols.amqp.errors import channel_error
-
+def _open(_channel: Channel, _args: Any) -> None:
     raise channel_error("second 'channel.open' seen")
 
 
@@ -195,7 +199,7 @@ def _confirm_select(channel: Channel, args: Any) -> None:
     channel.answer("confirm.select-ok", nowait=args.nowait)
 
 
-def _access_request(channel: Channel, args: Any) -> None:
+def _access_request(channel: Channel, _args: Any) -> None:
     channel.answer("access.request-ok", ticket=1)  # of the days of AMQP 0-8; nobody looks at it
 
 

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
 
-
 class Durable(Protocol):
     """What can say when it survives power loss: a work queue, a partition's append."""
 
@@ -37,9 +36,7 @@ class Confirms:
     before it are, so that one basic.ack stands for all of them.
     """
 
-    def __init__(
-        self, ack: Callable[[int, bool], None], nack: Callable[[int, bool], None]
-    ) -> None:
+    def __init__(self, ack: Callable[[int, bool], None], nack: Callable[[int, bool], None]) -> None:
         self._ack = ack
         self._nack = nack
         self._bursts: deque[_Burst] = deque()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubbub.broker.observer import Subscriber
 from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, login
 from hubbub.protocols.amqp.channel import Channel
+from hubbub.protocols.amqp.constants import FRAME_METHOD
 from hubbub.protocols.amqp.errors import (
     ACCESS_REFUSED,
     CHANNEL_ERROR,
@@ -16,6 +17,8 @@ from hubbub.protocols.amqp.errors import (
     NOT_ALLOWED,
     ChannelError,
     ConnectionFailure,
+    channel_error,
+    unexpected_frame,
 )
 from hubbub.protocols.amqp.reader import AmqpReader
 from hubbub.protocols.amqp.settings import FRAME_MIN
@@ -38,6 +41,8 @@ PROTOCOL = "amqp"
 PRODUCT = "RabbitMQ"  # clients and frameworks choose what they ask for by name and version
 VERSION = "4.1.0"
 
+# Twice a heartbeat interval, in the halves of it at which we look.
+_MISSED_MOST = 4
 # Frames before tune-ok: RabbitMQ's initial_frame_max.
 _INITIAL_FRAME_MAX = 8192
 
@@ -95,7 +100,7 @@ class AmqpConnection(AmqpReader):
         self._stop_timers()
         self._close_channels()
         if self.vhost is not None:
-            contain(lambda: self.vhost and self.vhost.connection_closed(self))
+            contain(self.vhost.connection_closed, self)
         self.work_queues.flush()
         self._listener.connections.discard(self)
 
@@ -138,15 +143,17 @@ class AmqpConnection(AmqpReader):
                 "connection.start",
                 version_major=0,
                 version_minor=9,
-                server_properties=table_of({
-                    "capabilities": dict.fromkeys(_CAPABILITIES, True),
-                    "cluster_name": "hubbub",
-                    "copyright": "hubbub's authors",
-                    "information": "hubbub, compatible with RabbitMQ",
-                    "platform": "hubbub",
-                    "product": PRODUCT,
-                    "version": VERSION,
-                }),
+                server_properties=table_of(
+                    {
+                        "capabilities": dict.fromkeys(_CAPABILITIES, True),
+                        "cluster_name": "hubbub",
+                        "copyright": "hubbub's authors",
+                        "information": "hubbub, compatible with RabbitMQ",
+                        "platform": "hubbub",
+                        "product": PRODUCT,
+                        "version": VERSION,
+                    }
+                ),
                 mechanisms=login.MECHANISMS,
                 locales=b"en_US",
             )
@@ -155,28 +162,28 @@ class AmqpConnection(AmqpReader):
     def connection_method(self, payload: bytes) -> None:
         """A method on channel 0. Raises ConnectionFailure."""
         method = codec.decode_method(payload)
-        if method.name in _ALWAYS:
-            _ALWAYS[method.name](self, method)
+        if method.name in self._ALWAYS:
+            self._ALWAYS[method.name](self, method)
         elif self._expected:
             if method.name != self._expected:
                 raise ConnectionFailure(COMMAND_INVALID, f"expected {self._expected}")
-            _HANDSHAKE[method.name](self, method)
+            self._HANDSHAKE[method.name](self, method)
         elif method.name == "connection.update-secret":
             self.write(codec.encode(0, "connection.update-secret-ok"))
         else:
-            raise ConnectionFailure(COMMAND_INVALID, f"unimplemented method {method.name}")
+            raise channel_error("unexpected method in connection state running")
 
     def channel_method(self, channel: ContentReader, payload: bytes) -> None:
         """Any method of an open channel that the reader does not carry out itself."""
         method = codec.decode_method(payload)
         assert isinstance(channel, Channel)  # noqa: S101 - there are no others
-        if method.name == "channel.close-ok":
+        if method.name == "channel.close-ok" and channel.is_closing:
             self.forget_channel(channel.number)
         elif method.name == "channel.close":
             channel.close()
             self.forget_channel(channel.number)
             self.write(codec.encode(channel.number, "channel.close-ok"))
-        elif not channel.is_closing:
+        elif not channel.is_closing or method.name == "channel.open":
             channel.handle(method)
             self.work_queues.flush()
 
@@ -184,10 +191,12 @@ class AmqpConnection(AmqpReader):
         """A frame on a channel that is not open. Raises ConnectionFailure."""
         if self._expected:
             raise ConnectionFailure(CHANNEL_ERROR, f"expected {self._expected} on channel 0")
-        method = codec.decode_method(payload) if kind == codec.FRAME_METHOD else None
-        if method is None or method.name != "channel.open":
-            if method is not None and method.name == "channel.close-ok":
-                return
+        if kind != FRAME_METHOD:
+            raise unexpected_frame("expected method frame, got non method frame instead")
+        method = codec.decode_method(payload)
+        if method.name != "channel.open":
+            if method.name == "channel.close-ok":
+                return  # both sides closed it
             raise ConnectionFailure(CHANNEL_ERROR, "expected 'channel.open'")
         if len(self.channels) >= self._channel_max:
             raise ConnectionFailure(
@@ -290,10 +299,6 @@ class AmqpConnection(AmqpReader):
         self._stop_timers()
         self.outbox.close()
 
-    def _close_ok(self, _method: Method) -> None:
-        self.closed = True
-        self.outbox.close()
-
     def _close_channels(self) -> None:
         for channel in tuple(self.channels.values()):
             assert isinstance(channel, Channel)  # noqa: S101 - there are no others
@@ -305,19 +310,16 @@ class AmqpConnection(AmqpReader):
             if timer is not None:
                 timer.cancel()
 
+    _ALWAYS: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
+        "connection.close": _close,
+    }
+    _HANDSHAKE: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
+        "connection.start-ok": _start_ok,
+        "connection.tune-ok": _tune_ok,
+        "connection.open": _open,
+    }
 
-# Twice a heartbeat interval, in the halves of it at which we look.
-_MISSED_MOST = 4
 
-_ALWAYS: dict[str, Callable[[AmqpConnection, Method], None]] = {
-    "connection.close": AmqpConnection._close,
-    "connection.close-ok": AmqpConnection._close_ok,
-}
-_HANDSHAKE: dict[str, Callable[[AmqpConnection, Method], None]] = {
-    "connection.start-ok": AmqpConnection._start_ok,
-    "connection.tune-ok": AmqpConnection._tune_ok,
-    "connection.open": AmqpConnection._open,
-}
 _PUBLISH = bytes([0, 60, 0, 40])  # what a content's error is about
 
 
@@ -341,8 +343,8 @@ def _agreed(name: str, wanted: int, offered: int, least: int) -> int:
 def _closing(
     channel: int, name: str, error: ChannelError | ConnectionFailure, payload: bytes
 ) -> bytes:
-    class_id = int.from_bytes(payload[:2], "big")
-    method_id = int.from_bytes(payload[2:4], "big")
+    class_id = error.class_id or int.from_bytes(payload[:2], "big")
+    method_id = error.method_id or int.from_bytes(payload[2:4], "big")
     return codec.encode(
         channel,
         name,

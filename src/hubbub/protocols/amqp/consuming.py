@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import codec, direct_reply
+from hubbub.protocols.amqp.arguments import INTEGER_TYPES
 from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
     access_refused,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from hubbub.protocols.amqp.tables import Table
 
 _TAG_BYTES = 16  # random, so that no two are alike
-_INTEGERS = frozenset("bBsuIilL")
+_PRIORITY_MOST = 2**31 - 1
 
 
 class Consumer:
@@ -73,28 +74,36 @@ class Consumer:
             self.queue.work.wake()
 
     def cancelled(self) -> None:
-        """Its queue is gone (RabbitMQ: "Consumer Cancellation")."""
+        """Its queue is gone (RabbitMQ: "Consumer Cancellation"): say so, behind the answer to that."""
         connection = self.channel.connection
         forget(self.channel, self)
         if connection.has_capability("consumer_cancel_notify"):
-            connection.write(
-                codec.encode(
-                    self.channel.number, "basic.cancel", consumer_tag=self.tag, nowait=True
-                )
+            connection.listener.timers.after(0, self._notify)
+
+    def _notify(self) -> None:
+        if not self.channel.is_closing:
+            notice = codec.encode(
+                self.channel.number, "basic.cancel", consumer_tag=self.tag, nowait=True
             )
+            self.channel.connection.write(notice)
 
 
 def _consume(channel: Channel, args: Any) -> None:
-    name = args.queue or channel.last_queue
-    if name == direct_reply.NAME:
+    if args.queue == direct_reply.NAME:
         tag = direct_reply.consume(channel, args)
         channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
         return
     queue = channel.queue_named(args.queue)
+    _check_arguments(queue_in(channel.vhost.name, queue.name), queue, args.arguments)
+    if queue.kind == "quorum" and channel.limits.prefetch:
+        raise not_implemented(
+            f"{queue_in(channel.vhost.name, queue.name)} does not support global qos"
+        )
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
-    if queue.has_exclusive_consumer or (args.exclusive and queue.members):
+    is_single = queue.work is not None and queue.work.settings.single_active
+    if queue.has_exclusive_consumer or (args.exclusive and (queue.members or is_single)):
         raise access_refused(
             f"queue '{queue.name}' in vhost '{channel.vhost.name}' in exclusive use"
         )
@@ -181,7 +190,8 @@ def _get(channel: Channel, args: Any) -> None:
     if entry is None:
         channel.answer("basic.get-empty", cluster_id="")
         return
-    mark, unacknowledged = counted(entry), channel.limits.unacknowledged
+    mark = counted(entry) if queue.kind == "quorum" else entry.item().mark
+    unacknowledged = channel.limits.unacknowledged
     at, key_at = routing_size(mark), 1 + mark[0]
     tag = unacknowledged.skip() if args.no_ack else unacknowledged.push(entry)
     method = codec.encode_method(
@@ -267,13 +277,23 @@ def _recover_async(channel: Channel, args: Any) -> None:
 
 def _priority(arguments: Table) -> int:
     field = arguments.get("x-priority")
-    if field is None:
-        return 0
-    if field.letter not in _INTEGERS:
+    # Who asks for more has no more of it.
+    return 0 if field is None else max(-_PRIORITY_MOST, min(int(field.value), _PRIORITY_MOST))
+
+
+def _check_arguments(named: str, queue: AmqpQueue, arguments: Table) -> None:
+    """Refuse what basic.consume cannot mean. Raises ChannelError (406)."""
+    priority, cancel = arguments.get("x-priority"), arguments.get("x-cancel-on-ha-failover")
+    if priority is not None and priority.type_name not in INTEGER_TYPES:
+        why = f'"expected integer, got {priority.type_name}"'
+        raise precondition_failed(f"invalid arg 'x-priority' for {named}: {why}")
+    if cancel is not None and cancel.letter != "t":
+        why = f"{{unacceptable_type,{cancel.type_name}}}"
+        raise precondition_failed(f"invalid arg 'x-cancel-on-ha-failover' for {named}: {why}")
+    if "x-stream-offset" in arguments and queue.stream is None:
         raise precondition_failed(
-            f"invalid arg 'x-priority' for basic.consume: {{unacceptable_type,{field.type_name}}}"
+            f"invalid arg 'x-stream-offset' for {named} of queue type rabbit_{queue.kind}_queue"
         )
-    return int(field.value)
 
 
 HANDLERS: dict[str, Callable[[Channel, Any], None]] = {

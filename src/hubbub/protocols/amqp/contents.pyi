@@ -32,21 +32,19 @@ class ContentReader:
         """The exchange, and the cache of the addresses it publishes to. Raises ChannelError."""
     def route(self, exchange: Any, key: bytes, properties: bytes) -> tuple[Any, ...]:
         """The queues that a message goes to."""
-    def special(self, exchange: Any, properties: bytes, user_id: bytes | None) -> bytes:
+    def special(self, properties: bytes, user_id: bytes | None) -> bytes:
         """The properties as they are to be delivered, where they say more than most do."""
-    def put_elsewhere(self, queue: Any, item: Item, routing: bytes) -> int:
+    def put_elsewhere(self, queue: Any, item: Item) -> int:
         """Give an item to what is no queue of leases; 1 taken, 0 refused."""
-    def publish_later(
-        self, item: Item, queues: tuple[Any, ...], mandatory: bool
-    ) -> None:
+    def stored_in(self, durable: Any) -> None:
+        """Have the confirm wait for this, too; it has ``when_durable``."""
+    def publish_later(self, item: Item, queues: tuple[Any, ...], mandatory: bool) -> None:
         """Hold a message until the transaction commits."""
     def returned(self, mark: bytes, body: bytes) -> None:
         """A mandatory message went nowhere."""
     def confirm(self, last: int, stored: list[Any], refused: dict[int, Any]) -> None:
         """Confirm all up to ``last`` that is not confirmed yet, once it is ``stored``."""
-    def put_now(
-        self, item: Item, queues: tuple[Any, ...], mandatory: bool
-    ) -> None:
+    def put_now(self, item: Item, queues: tuple[Any, ...], mandatory: bool) -> None:
         """Carry out what ``publish_later`` held."""
 
 def scanned(properties: bytes) -> tuple[bool, int, int, bytes | None, bytes | None, bytes | None]:

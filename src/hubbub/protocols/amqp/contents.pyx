@@ -5,16 +5,18 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from hubbub.broker.dispatch cimport Dispatcher, Outcome
-from hubbub.broker.routes cimport NameCache, Route
+from hubbub.broker.dispatch cimport Outcome
+from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Origin, View
 from hubbub.broker.work_item cimport Item, new_item
 from hubbub.broker.work_queue cimport WorkQueue
-from hubbub.protocols.amqp.wire cimport get_long, get_longlong, get_short
+from hubbub.protocols.amqp.wire cimport FRAME_HEADER, get_long, get_longlong, get_short
 
-from hubbub.model.errors import HubbubError, InvalidAddressError
+from hubbub.model.errors import InvalidAddressError
+from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
-    access_refused, frame_error, message_too_large, syntax_error, unexpected_frame)
+    access_refused, content_expected, frame_error, invalid_expiration,
+    message_too_large, syntax_error, unexpected_frame)
 
 cdef enum:
     # What a channel expects next.
@@ -94,12 +96,18 @@ cdef class ContentReader:
         self.publisher = publisher
         self.max_message_size = max_message_size
 
+    cdef int expect_method(self) except -1:
+        """Refuse a method within a content (section 4.2.6)."""
+        if self._expects == HEADER:
+            raise content_expected("header for class 60", "non content header frame")
+        if self._expects == BODY:
+            raise content_expected("body", "non content body frame")
+        return 0
+
     cdef int publish_method(self, const uint8_t* arguments, Py_ssize_t size) except -1:
         """basic.publish: a reserved short, exchange, routing key, bits."""
         cdef Py_ssize_t at
         cdef const uint8_t* last
-        if self._expects != METHOD:
-            raise unexpected_frame("expected content header or body, got method frame instead")
         if self._method is not None and PyBytes_GET_SIZE(self._method) == size:
             last = <const uint8_t*>PyBytes_AS_STRING(self._method)
             if memcmp(last, arguments, size) == 0:
@@ -107,10 +115,10 @@ cdef class ContentReader:
                 return 0
         self._method = None
         if size < 5:
-            raise syntax_error("basic.publish is too short")
+            raise cut_off(arguments, size)
         at = 3 + arguments[2]
         if at >= size or at + 1 + arguments[at] >= size:
-            raise syntax_error("basic.publish is too short")
+            raise cut_off(arguments, size)
         self._exchange_name = arguments[3:at]
         self._key = arguments[at + 1:at + 1 + arguments[at]]
         at += 1 + arguments[at]
@@ -128,13 +136,15 @@ cdef class ContentReader:
         """Class, weight, body size, properties (section 4.2.6.1)."""
         cdef uint64_t body_size
         if self._expects != HEADER:
-            raise unexpected_frame("expected method frame, got content header frame instead")
-        if size < CONTENT_HEADER_BYTES + 2:
-            raise syntax_error("content header is too short")
+            self.expect_method()
+            raise unexpected_frame("expected method frame, got non method frame instead")
+        if size < CONTENT_HEADER_BYTES:
+            raise frame_error(describe_frame(FRAME_HEADER, payload[:size]) + ": unknown_frame")
         if get_short(payload) != CLASS_BASIC:
-            raise unexpected_frame(
-                "expected content header for class 60, got one for class %d instead"
-                % get_short(payload))
+            raise content_expected(
+                "header for class 60", "one for class %d" % get_short(payload))
+        if get_short(payload + 2):
+            raise content_expected("header for class 60", "non content header frame")  # weight
         body_size = get_longlong(payload + 4)
         payload += CONTENT_HEADER_BYTES
         size -= CONTENT_HEADER_BYTES
@@ -158,9 +168,8 @@ cdef class ContentReader:
         """The next part of the body, or all of it."""
         cdef Py_ssize_t before = 0 if self._body is None else len(self._body)
         if self._expects != BODY:
-            raise unexpected_frame(
-                "expected content header, got body frame instead" if self._expects == HEADER
-                else "expected method frame, got content body frame instead")
+            self.expect_method()
+            raise unexpected_frame("expected method frame, got non method frame instead")
         if before + size > self._size:
             raise frame_error(
                 "content body is longer than announced: %d of %d bytes"
@@ -187,7 +196,7 @@ cdef class ContentReader:
         self._exchange, self._names = self.find_exchange(self._exchange_name)
         if basic.headers_size >= 0 or basic.reply_to_size >= 0 or basic.user_id_size >= 0:
             properties = self.special(
-                self._exchange, properties,
+                properties,
                 basic.user_id[:basic.user_id_size] if basic.user_id_size >= 0 else None)
         cache = self._exchange.cache
         queues = None if cache is None or basic.headers_size >= 0 else cache.get(key)
@@ -212,6 +221,13 @@ cdef class ContentReader:
         if not self._put(item, queues, self.published) and mandatory:
             self.returned(item.mark, item.value)
 
+    cpdef int stored_in(self, durable) except -1:
+        if self._stored is None:
+            self._stored = []
+        if durable not in self._stored:
+            self._stored.append(durable)
+        return 0
+
     cdef int _put(self, object given, tuple queues, uint64_t tag) except -1:
         """Give a message to its queues and to everybody else; to how many."""
         cdef Item item = <Item>given
@@ -220,14 +236,11 @@ cdef class ContentReader:
         for queue in queues:
             work = queue.work
             if work is None:
-                taken = self.put_elsewhere(queue, item, self._routing)
+                taken = self.put_elsewhere(queue, item)
             else:
                 taken = work.put(item)
                 if taken and item.persistent and self.confirming and work.settings.durable:
-                    if self._stored is None:
-                        self._stored = []
-                    if work not in self._stored:
-                        self._stored.append(work)
+                    self.stored_in(work)
             places += 1
             if not taken and work is not None and queue.refused is not None:
                 queue.refused(item)
@@ -358,6 +371,6 @@ cdef int64_t milliseconds(const uint8_t* text, Py_ssize_t size) except? -1:
     return value
 
 
-cdef object invalid_expiration(bytes text):
-    from hubbub.protocols.amqp.errors import precondition_failed
-    return precondition_failed(f"invalid expiration '{text.decode('utf-8', 'replace')}'")
+cdef object cut_off(const uint8_t* arguments, Py_ssize_t size):
+    """The error of a basic.publish that is not whole."""
+    return frame_error("cannot decode <<%s>>" % ",".join(map(str, arguments[:size])))

@@ -16,11 +16,11 @@ from hubbub.broker.work_item import Item
 from hubbub.model.address import from_opaque
 from hubbub.model.errors import HubbubError, InvalidAddressError
 from hubbub.model.pattern import Exact
+from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
 from hubbub.protocols.amqp.deliveries import routing_size
 from hubbub.protocols.amqp.exchanges import DEFAULT_EXCHANGE
 from hubbub.protocols.amqp.inward import Inward
 from hubbub.protocols.amqp.mapping import mark_of
-from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -22,8 +22,8 @@ from hubbub.protocols.amqp.tables import Field
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hubbub.broker.timers import Timers
     from hubbub.broker.leases import Entry
+    from hubbub.broker.timers import Timers
     from hubbub.protocols.amqp.exchanges import Exchange
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.routing import Routing

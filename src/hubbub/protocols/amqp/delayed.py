@@ -12,8 +12,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from hubbub.broker.observer import Subscriber
-from hubbub.broker.work_item import Item
 from hubbub.broker.takers import OpenTaker
+from hubbub.broker.work_item import Item
 from hubbub.broker.work_settings import WorkQueueSettings
 from hubbub.model.errors import HubbubError
 from hubbub.protocols.amqp.arguments import INTEGER_TYPES
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hubbub.broker.broker import Broker
-    from hubbub.broker.timers import Timer
     from hubbub.broker.leases import Entry
+    from hubbub.broker.timers import Timer
     from hubbub.broker.work_queue import WorkQueue
     from hubbub.protocols.amqp.exchanges import Exchange
     from hubbub.protocols.amqp.routing import Routing

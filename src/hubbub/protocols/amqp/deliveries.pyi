@@ -1,8 +1,8 @@
 from collections.abc import Callable
 
+from hubbub.broker.leases import Entry
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.outbox import Outbox
-from hubbub.broker.leases import Entry
 from hubbub.broker.takers import Taker
 from hubbub.protocols.amqp.unacknowledged import PrefetchWindow, Unacknowledged
 

@@ -1,18 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Deliveries: what a queue hands out, as frames on a channel."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from hubbub.broker.work_item cimport Item
-from hubbub.broker.work_queue cimport WorkQueue
 from hubbub.protocols.amqp.wire cimport (
     FRAME_BODY, FRAME_BYTES, FRAME_END, FRAME_HEAD_BYTES, FRAME_HEADER, FRAME_METHOD,
-    put_frame_head, put_long, put_longlong, put_short)
+    put_frame_head, put_longlong, put_short)
 
 # How much may wait for the socket of one connection before its consumers get no more: enough to
-# keep it busy, so that what a consumer without a prefetch limit has not read yet stays in the queue.
+# keep it busy. What a consumer without a prefetch limit has not read yet stays in the queue.
 SOCKET_AHEAD_BYTES = 1024 * 1024
 
 cdef enum:

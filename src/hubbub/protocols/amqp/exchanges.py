@@ -12,9 +12,9 @@ from hubbub.protocols.amqp.topic_match import TopicTrie, check_binding_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from hubbub.broker.routes import NameCache
     from hubbub.protocols.amqp.arguments import Comparable
     from hubbub.protocols.amqp.bindings import Binding
-    from hubbub.broker.routes import NameCache
     from hubbub.protocols.amqp.delayed import Delayed
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table

@@ -6,17 +6,16 @@ import hmac
 from typing import TYPE_CHECKING, Any
 
 from hubbub.broker.routes import NameCache
+from hubbub.protocols.amqp.addresses import ExchangeNames
 from hubbub.protocols.amqp.connection import PROTOCOL, AmqpConnection
 from hubbub.protocols.amqp.contents import AmqpPublisher
 from hubbub.protocols.amqp.crossing import Crossing
 from hubbub.protocols.amqp.inward import AmqpOrigin
-from hubbub.protocols.amqp.addresses import ExchangeNames
 from hubbub.protocols.amqp.settings import parse_settings
 from hubbub.protocols.amqp.vhost import VirtualHost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
 
     from hubbub.broker.broker import Broker
     from hubbub.broker.outbox import Outbox
@@ -48,7 +47,9 @@ class AmqpListener:
         self.reply_queues: dict[bytes, AmqpQueue] = {}
         self.crossing = Crossing(broker, self.reply_queues)
         self.publisher = AmqpPublisher(broker, AmqpOrigin(), self.crossing.inward)
-        self.vhosts = {name: VirtualHost(broker, name, _queue_deleted) for name in self.settings.vhosts}
+        self.vhosts = {
+            name: VirtualHost(broker, name, _queue_deleted) for name in self.settings.vhosts
+        }
         if COMMON_VHOST in self.vhosts:
             self.crossing.watch(self.vhosts[COMMON_VHOST])
         broker.work_queues.memory.on_pressure = self._memory_is_short

@@ -17,8 +17,10 @@ def user_of(mechanism: str, response: bytes) -> tuple[str, str] | None:
     """User and password; None where the response has none. Raises ConnectionFailure."""
     if mechanism == "PLAIN":
         parts = response.split(b"\0")
-        if len(parts) != 3:  # noqa: PLR2004 - authorisation identity, user, password
+        if len(parts) != 3:
             return None
+        if parts[0] not in {b"", parts[1]}:
+            return None  # nobody may act for another
         return _text(parts[1]), _text(parts[2])
     if mechanism == "AMQPLAIN":
         table = tables.decode_table(response)
@@ -26,9 +28,7 @@ def user_of(mechanism: str, response: bytes) -> tuple[str, str] | None:
         if user is None or password is None or user.letter != "S" or password.letter != "S":
             return None
         return _text(user.value), _text(password.value)
-    raise ConnectionFailure(
-        SYNTAX_ERROR, f"unknown authentication mechanism '{mechanism}'"
-    )
+    raise ConnectionFailure(SYNTAX_ERROR, f"unknown authentication mechanism '{mechanism}'")
 
 
 def capabilities_of(client_properties: Table) -> dict[str, Any]:

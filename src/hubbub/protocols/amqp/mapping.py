@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hubbub.model.address import from_opaque
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.message import Message
-from hubbub.protocols.amqp.errors import SyntaxFailure
 from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of
+from hubbub.protocols.amqp.errors import SyntaxFailure
 from hubbub.protocols.amqp.properties import Properties, decode_properties, encode_properties
 from hubbub.protocols.amqp.tables import Field, Table, short_string
 

@@ -28,6 +28,8 @@ class AmqpReader(StreamSession):
     ) -> None: ...
     def settle(self) -> None:
         """Publish, flush and confirm what was taken in so far."""
+    def forget_channel(self, number: int) -> None:
+        """The channel is closed."""
     def forget_heard(self) -> bool:
         """Whether anything came since the last call."""
     def greeted(self) -> None:

@@ -80,9 +80,7 @@ class Stream:
     def put(self, item: Item) -> int:
         """Append a message; 0 where it cannot be stored."""
         at = routing_size(item.mark)
-        message = message_of(
-            self.topic.name, item.value, item.mark[at:], item.timestamp_ms
-        )
+        message = message_of(self.topic.name, item.value, item.mark[at:], item.timestamp_ms)
         timestamp, key, value, headers = parts_of(message, self.topic.name)
         headers = (
             (ADDRESS_HEADER, self.topic.name.encode()),
@@ -104,9 +102,7 @@ class Stream:
     def taker(self, channel: Channel, tag: str, queue: str, args: Any) -> StreamTaker:
         """A consumer. Raises ChannelError, ConnectionFailure."""
         if args.no_ack:
-            raise not_implemented(
-                f"automatic acknowledgement not supported by stream queues {queue}"
-            )
+            raise not_implemented(f"automatic acknowledgement not supported by stream {queue}")
         if not channel.prefetch:
             raise precondition_failed(f"consumer prefetch count is not set for stream {queue}")
         start = _start(args.arguments.get(OFFSET), self._broker.timers.wall_ms)
@@ -185,18 +181,23 @@ class _StreamEntry:
 
 
 class _StreamLeases:
+    """Stands where other deliveries have their queue: however one is settled, there is room again."""
+
     __slots__ = ("_taker",)
 
     def __init__(self, taker: StreamTaker) -> None:
         self._taker = taker
 
-    def settle(self, entry: object) -> None:
+    def settle(self, _entry: object) -> None:
+        """An acknowledgement."""
         self._taker.wake()
 
-    def give_back(self, entry: object, counts: bool) -> None:
+    def give_back(self, _entry: object, _counts: bool) -> None:
+        """It is in the stream anyhow."""
         self._taker.wake()
 
-    def reject(self, entry: object) -> None:
+    def reject(self, _entry: object) -> None:
+        """Likewise."""
         self._taker.wake()
 
 
@@ -224,5 +225,3 @@ _NAMED: dict[str, Start | str] = {"first": "beginning", "last": "last", "next": 
 def _last_batch(partition: Partition) -> int:
     """Where the last chunk begins, which here is the last message."""
     return max(partition.log.start_offset, partition.log.durable_offset - 1)
-
-

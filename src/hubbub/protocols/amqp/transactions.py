@@ -53,7 +53,7 @@ class Transaction:
         return list({queue: None for _, queues, _ in self._publishes for queue in queues})
 
 
-def _select(channel: Channel, args: Any) -> None:
+def _select(channel: Channel, _args: Any) -> None:
     if channel.confirming:
         raise precondition_failed("cannot switch from confirm to tx mode")
     if channel.transaction is None:
@@ -62,7 +62,7 @@ def _select(channel: Channel, args: Any) -> None:
     channel.answer("tx.select-ok")
 
 
-def _commit(channel: Channel, args: Any) -> None:
+def _commit(channel: Channel, _args: Any) -> None:
     transaction = _transaction(channel)
     works = [queue.work for queue in transaction.queues if queue.work is not None]
     transaction.commit(channel)
@@ -99,7 +99,7 @@ def _when_all(works: list[Any], done: Callable[[Exception | None], None]) -> Non
         work.when_durable(one)
 
 
-def _rollback(channel: Channel, args: Any) -> None:
+def _rollback(channel: Channel, _args: Any) -> None:
     _transaction(channel).rollback()
     channel.answer("tx.rollback-ok")
 

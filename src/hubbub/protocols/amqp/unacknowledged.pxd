@@ -7,7 +7,7 @@ from libc.stdint cimport uint64_t
 cdef struct Slot:
     uint64_t tag
     PyObject* entry     # NULL: settled
-    PyObject* consumer  # a PrefetchWindow; NULL: it was fetched by basic.get, or its consumer is cancelled
+    PyObject* consumer  # a PrefetchWindow; NULL: fetched by basic.get, or its consumer is cancelled
 
 
 cdef class PrefetchWindow:

@@ -1,4 +1,13 @@
-from hubbub.broker.leases import Entry
+from typing import Any, Protocol
+
+class Leased(Protocol):
+    """A delivery: a queue's entry, or what behaves like one.
+
+    ``queue`` has ``settle(entry)``, ``give_back(entry, counts)`` and ``reject(entry)``.
+    """
+
+    @property
+    def queue(self) -> Any: ...
 
 class PrefetchWindow:
     """How much one consumer may have unacknowledged (basic.qos), and has; a limit of 0 is none."""
@@ -18,15 +27,15 @@ class Unacknowledged:
     @property
     def last_tag(self) -> int:
         """Of the latest delivery, 0 before the first."""
-    def push(self, entry: Entry, consumer: PrefetchWindow | None = None) -> int:
+    def push(self, entry: Leased, consumer: PrefetchWindow | None = None) -> int:
         """Note a delivery; its tag."""
     def skip(self) -> int:
         """The tag of a delivery that needs no acknowledgement."""
     def acknowledge(self, tag: int, *, multiple: bool = False) -> bool:
         """Settle a delivery, or all up to it (0: all there are); False for an unknown tag."""
-    def take(self, tag: int, *, multiple: bool = False) -> list[Entry]:
+    def take(self, tag: int, *, multiple: bool = False) -> list[Any]:
         """As ``acknowledge``, but the entries are the caller's to settle; none for an unknown tag."""
-    def take_all(self) -> list[Entry]:
+    def take_all(self) -> list[Any]:
         """Everything, in the order of the tags."""
     def is_known(self, tag: int, *, multiple: bool = False) -> bool:
         """Whether a tag can be acknowledged."""

@@ -6,7 +6,6 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memmove
 
 from hubbub.broker.leases cimport Entry
-from hubbub.broker.work_queue cimport WorkQueue
 
 cdef enum:
     LEAST_ROOM = 16
