@@ -118,7 +118,8 @@ def amqp_corpus():
         for _, connection in groupby(path.read_text().splitlines()[1:], lambda line: line == "--"):
             said = [bytes.fromhex(line[2:]) for line in connection if line[0] == ">"]
             at = next((n for n, each in enumerate(said) if each[7:11] == AMQP_OPEN), None)
-            yield b"".join(said if at is None else [AMQP_HANDSHAKE, *said[at + 1 :]])
+            stream = b"".join(said if at is None else [AMQP_HANDSHAKE, *said[at + 1 :]])
+            yield from [stream] * 40  # or the short ones would be most
     for line in (GOLDEN / "amqp" / "answers.jsonl").read_text().splitlines():
         question = json.loads(line)
         steps = [bytes.fromhex(step) for step in question.get("setup", []) + question["send"]]
@@ -165,6 +166,46 @@ def mutated(rng, stream, corpus, words):
         elif data:
             data[at % len(data)] = rng.choice(b"0123456789-\r\n ")
     return bytes(data[:100_000])
+
+
+def amqp_frames(stream):
+    """The frames of a stream, as far as there are any."""
+    try:
+        return [codec.frame(*each) for each in codec.split_frames(stream)]
+    except HubbubError:
+        return []
+
+
+def amqp_mutated(rng, stream, corpus, words):
+    """As `mutated`, but mostly frame by frame, which stay whole."""
+    if rng.random() < 0.2:
+        return mutated(rng, stream, corpus, words)
+    frames = amqp_frames(stream.removeprefix(AMQP_HANDSHAKE))
+    words = [word for word in words if amqp_frames(word)]
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(frames) + 1)
+        kind = rng.randrange(6)
+        if kind == 0 and at < len(frames):
+            payload = bytearray(frames[at][7:-1])
+            if len(payload) > 4:
+                payload[rng.randrange(4, len(payload))] = rng.choice(b"\x00\x01\x02\x7f\xff#qx")
+            frames[at] = codec.frame(frames[at][0], frames[at][2], bytes(payload))
+        elif kind == 1:
+            frames.insert(at, rng.choice(words))
+        elif kind == 2:
+            del frames[at : at + 1]
+        elif kind == 3:
+            frames[at:at] = frames[at : at + rng.randint(1, 4)]
+        elif kind == 4:
+            other = amqp_frames(rng.choice(corpus).removeprefix(AMQP_HANDSHAKE))
+            start = rng.randrange(len(other) + 1)
+            frames[at:at] = other[start : start + rng.randint(1, 12)]
+        elif at + 1 < len(frames):
+            frames[at], frames[at + 1] = frames[at + 1], frames[at]
+    return AMQP_HANDSHAKE + b"".join(frames)[:100_000]
+
+
+MUTATE = {"amqp": amqp_mutated}
 
 
 def pieces(rng, stream):
@@ -328,7 +369,7 @@ def amqp_conversation(stream_pieces):
 
 
 def try_amqp(rng, stream):
-    if rng.random() < 0.8:
+    if rng.random() < 0.8:  # for those that were mutated byte by byte
         stream = AMQP_HANDSHAKE + stream[len(AMQP_HANDSHAKE) :]  # or few would be past it
     with no_errors():
         whole = amqp_conversation([stream])
@@ -370,7 +411,8 @@ def fuzz(name, seed, count=None, seconds=None):
     end = time.monotonic() + seconds if seconds else None
     tried = 0
     while (count is None or tried < count) and (end is None or time.monotonic() < end):
-        stream = mutated(rng, rng.choice(corpus), corpus, WORDS[name])
+        mutate = MUTATE.get(name, mutated)
+        stream = mutate(rng, rng.choice(corpus), corpus, WORDS[name])
         try:
             TARGETS[name](rng, stream)
         except Exception:
