@@ -63,6 +63,19 @@ def _advance(timers, now):
     timers.advance(now, timers.wall_ms + round((now - timers.now) * 1000))
 
 
+def handshake(properties=None, **agreed):
+    """What a client says up to connection.open."""
+    agreed = {"channel_max": 2047, "frame_max": 131_072, "heartbeat": 0} | agreed
+    properties = properties or {"capabilities": dict.fromkeys(CAPABILITIES, True)}
+    said_first = {"client_properties": table_of(properties), "response": b"\0guest\0guest"}
+    return b"".join((
+        PROTOCOL_HEADER,
+        encode(0, "connection.start-ok", **said_first),
+        encode(0, "connection.tune-ok", **agreed),
+        encode(0, "connection.open", virtual_host="/"),
+    ))
+
+
 class Connection:
     """A session of a listener, and what the server around it would do."""
 
@@ -97,18 +110,8 @@ class Connection:
 
     def open(self, channels=(1,), properties=None, **agreed):
         """Up to connection.open-ok, and some channels."""
-        agreed = {"channel_max": 2047, "frame_max": 131_072, "heartbeat": 0} | agreed
-        properties = properties or {"capabilities": dict.fromkeys(CAPABILITIES, True)}
         answers = self.ask(
-            PROTOCOL_HEADER,
-            encode(
-                0,
-                "connection.start-ok",
-                client_properties=table_of(properties),
-                response=b"\0guest\0guest",
-            ),
-            encode(0, "connection.tune-ok", **agreed),
-            encode(0, "connection.open", virtual_host="/"),
+            handshake(properties, **agreed),
             *(encode(number, "channel.open") for number in channels),
         )
         names = [name for _, name, *_ in answers]
