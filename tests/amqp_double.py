@@ -68,12 +68,14 @@ def handshake(properties=None, **agreed):
     agreed = {"channel_max": 2047, "frame_max": 131_072, "heartbeat": 0} | agreed
     properties = properties or {"capabilities": dict.fromkeys(CAPABILITIES, True)}
     said_first = {"client_properties": table_of(properties), "response": b"\0guest\0guest"}
-    return b"".join((
-        PROTOCOL_HEADER,
-        encode(0, "connection.start-ok", **said_first),
-        encode(0, "connection.tune-ok", **agreed),
-        encode(0, "connection.open", virtual_host="/"),
-    ))
+    return b"".join(
+        (
+            PROTOCOL_HEADER,
+            encode(0, "connection.start-ok", **said_first),
+            encode(0, "connection.tune-ok", **agreed),
+            encode(0, "connection.open", virtual_host="/"),
+        )
+    )
 
 
 class Connection:

@@ -33,7 +33,14 @@ AMQP_CHANNEL = codec.encode(1, "channel.open")
 MQTT_ACKNOWLEDGEMENTS = {mqtt_wire.PUBACK, mqtt_wire.PUBREC, mqtt_wire.PUBREL, mqtt_wire.PUBCOMP}
 
 AMQP_METHODS = (
-    *("channel.open", "channel.close", "channel.close-ok", "channel.flow", "tx.select", "tx.commit"),
+    *(
+        "channel.open",
+        "channel.close",
+        "channel.close-ok",
+        "channel.flow",
+        "tx.select",
+        "tx.commit",
+    ),
     *("tx.rollback", "confirm.select", "basic.get", "basic.qos", "basic.recover", "basic.publish"),
     *("basic.consume", "queue.declare", "queue.purge", "queue.delete", "exchange.declare"),
 )
@@ -68,8 +75,22 @@ WORDS = {
         *(mqtt_wire.disconnect(0, {"session_expiry_interval": 0}), mqtt_wire.disconnect(4)),
     ],
     "amqp": [
-        *(b"\xce", b"\x00" * 4, b"\xff" * 4, b"\xff" * 8, b"\x00\x3c", b"\x00\x32", b"#", b"amq.topic"),
-        *(codec.HEARTBEAT, codec.PROTOCOL_HEADER, codec.frame(2, 1, bytes(14)), codec.frame(3, 1, b"x")),
+        *(
+            b"\xce",
+            b"\x00" * 4,
+            b"\xff" * 4,
+            b"\xff" * 8,
+            b"\x00\x3c",
+            b"\x00\x32",
+            b"#",
+            b"amq.topic",
+        ),
+        *(
+            codec.HEARTBEAT,
+            codec.PROTOCOL_HEADER,
+            codec.frame(2, 1, bytes(14)),
+            codec.frame(3, 1, b"x"),
+        ),
         *(codec.encode(1, name) for name in AMQP_METHODS),
         *(codec.encode(1, f"basic.{name}", delivery_tag=1) for name in ("ack", "nack", "reject")),
         codec.encode(1, "queue.declare", queue="q", durable=True),
