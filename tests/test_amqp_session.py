@@ -242,6 +242,18 @@ def test_reader_of_a_deleted_stream_gets_no_more():
     assert channel.names() == []
 
 
+def test_close_ok_that_nobody_asked_for_ends_the_channel():
+    listener = amqp_listener()
+    connection = Connection(listener)
+    channel = connection.channel()
+    channel.queue(auto_delete=True)
+    channel.publish()
+    channel.consume()
+    channel.read()
+    channel.send("channel.close-ok")
+    assert not listener.vhosts["/"].queues
+
+
 # --- bounds ----------------------------------------------------------------------------------------
 
 

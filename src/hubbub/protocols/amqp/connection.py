@@ -197,6 +197,7 @@ class AmqpConnection(AmqpReader):
         method = codec.decode_method(payload)
         assert isinstance(channel, Channel)  # noqa: S101 - there are no others
         if method.name == "channel.close-ok":
+            channel.close()  # nobody may have asked for it
             self.forget_channel(channel.number)
         elif method.name == "channel.close":
             channel.close()
