@@ -28,8 +28,8 @@ SANITIZED = bash tools/sanitize.sh $(BIN)/python build/sanitized
 sanitize: $(VENV)/.dev  # some minutes: what needs no server process, instrumented
 	$(SANITIZED) $(BIN)/python -m pytest -q -p no:cacheprovider --timeout 600 -m "not server and not long"
 
-fuzz: $(VENV)/.dev  # fifty minutes
-	$(SANITIZED) bash -c 'for codec in nats redis kafka mqtt batch; do $(BIN)/python tests/fuzz.py $$codec --seconds 600; done'
+fuzz: $(VENV)/.dev  # an hour
+	$(SANITIZED) bash -c 'for codec in nats redis kafka mqtt amqp batch; do $(BIN)/python tests/fuzz.py $$codec --seconds 600; done'
 
 $(VENV)/.python:
 	bash tools/prepare.sh $(PYTHON) $(VENV)

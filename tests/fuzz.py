@@ -7,6 +7,7 @@ hang nor answer differently when the same bytes come in other pieces, and the br
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import random
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
+import amqp_double
 import kafka_wire
 import mqtt_double
 import mqtt_wire
@@ -21,9 +23,20 @@ import nats_double
 import redis_double
 from hubbub.log import batch
 from hubbub.model.errors import HubbubError
+from hubbub.protocols.amqp import codec
 
 GOLDEN = Path(__file__).parent / "golden"
+AMQP_CONFIRMS = {b"\x00\x3c\x00\x50", b"\x00\x3c\x00\x78"}  # basic.ack, basic.nack
+AMQP_OPEN = b"\x00\x0a\x00\x28"
+AMQP_HANDSHAKE = amqp_double.handshake()
+AMQP_CHANNEL = codec.encode(1, "channel.open")
 MQTT_ACKNOWLEDGEMENTS = {mqtt_wire.PUBACK, mqtt_wire.PUBREC, mqtt_wire.PUBREL, mqtt_wire.PUBCOMP}
+
+AMQP_METHODS = (
+    *("channel.open", "channel.close", "channel.close-ok", "channel.flow", "tx.select", "tx.commit"),
+    *("tx.rollback", "confirm.select", "basic.get", "basic.qos", "basic.recover", "basic.publish"),
+    *("basic.consume", "queue.declare", "queue.purge", "queue.delete", "exchange.declare"),
+)
 
 WORDS = {
     "nats": [
@@ -53,6 +66,16 @@ WORDS = {
         *(mqtt_wire.subscribe(2, ("$share/g/#", 1)), mqtt_wire.unsubscribe(3, "#")),
         *(mqtt_wire.acknowledgement(kind, 1) for kind in MQTT_ACKNOWLEDGEMENTS),
         *(mqtt_wire.disconnect(0, {"session_expiry_interval": 0}), mqtt_wire.disconnect(4)),
+    ],
+    "amqp": [
+        *(b"\xce", b"\x00" * 4, b"\xff" * 4, b"\xff" * 8, b"\x00\x3c", b"\x00\x32", b"#", b"amq.topic"),
+        *(codec.HEARTBEAT, codec.PROTOCOL_HEADER, codec.frame(2, 1, bytes(14)), codec.frame(3, 1, b"x")),
+        *(codec.encode(1, name) for name in AMQP_METHODS),
+        *(codec.encode(1, f"basic.{name}", delivery_tag=1) for name in ("ack", "nack", "reject")),
+        codec.encode(1, "queue.declare", queue="q", durable=True),
+        codec.encode(1, "queue.bind", queue="q", exchange="amq.topic", routing_key="#"),
+        codec.encode(1, "basic.consume", queue="q", nowait=True),
+        codec.encode(1, "basic.ack", delivery_tag=0, multiple=True),
     ],
     "batch": [b"\x00" * 8, b"\xff" * 8, b"\x02", b"\x80" * 10, b"\x7f\xff\xff\xff"],
 }
@@ -89,6 +112,20 @@ def mqtt_corpus():
             yield from [stream] * 6  # or the short ones would be most
 
 
+def amqp_corpus():
+    """All that was sent on a connection, each; and the odd questions, behind a handshake."""
+    for path in sorted((GOLDEN / "amqp").glob("*.hex")):
+        for _, connection in groupby(path.read_text().splitlines()[1:], lambda line: line == "--"):
+            said = [bytes.fromhex(line[2:]) for line in connection if line[0] == ">"]
+            at = next((n for n, each in enumerate(said) if each[7:11] == AMQP_OPEN), None)
+            stream = b"".join(said if at is None else [AMQP_HANDSHAKE, *said[at + 1 :]])
+            yield from [stream] * 40  # or the short ones would be most
+    for line in (GOLDEN / "amqp" / "answers.jsonl").read_text().splitlines():
+        question = json.loads(line)
+        steps = [bytes.fromhex(step) for step in question.get("setup", []) + question["send"]]
+        yield b"".join(([] if question.get("raw") else [AMQP_HANDSHAKE, AMQP_CHANNEL]) + steps)
+
+
 def batch_corpus():
     headers = (("a", b"1"), ("b", None))
     for attributes in (0, 1, 2, 3, 4):
@@ -101,6 +138,7 @@ CORPUS = {
     "redis": lambda: text_corpus("redis"),
     "kafka": kafka_corpus,
     "mqtt": mqtt_corpus,
+    "amqp": amqp_corpus,
     "batch": batch_corpus,
 }
 
@@ -128,6 +166,46 @@ def mutated(rng, stream, corpus, words):
         elif data:
             data[at % len(data)] = rng.choice(b"0123456789-\r\n ")
     return bytes(data[:100_000])
+
+
+def amqp_frames(stream):
+    """The frames of a stream, as far as there are any."""
+    try:
+        return [codec.frame(*each) for each in codec.split_frames(stream)]
+    except HubbubError:
+        return []
+
+
+def amqp_mutated(rng, stream, corpus, words):
+    """As `mutated`, but mostly frame by frame, which stay whole."""
+    if rng.random() < 0.2:
+        return mutated(rng, stream, corpus, words)
+    frames = amqp_frames(stream.removeprefix(AMQP_HANDSHAKE))
+    words = [word for word in words if amqp_frames(word)]
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(frames) + 1)
+        kind = rng.randrange(6)
+        if kind == 0 and at < len(frames):
+            payload = bytearray(frames[at][7:-1])
+            if len(payload) > 4:
+                payload[rng.randrange(4, len(payload))] = rng.choice(b"\x00\x01\x02\x7f\xff#qx")
+            frames[at] = codec.frame(frames[at][0], frames[at][2], bytes(payload))
+        elif kind == 1:
+            frames.insert(at, rng.choice(words))
+        elif kind == 2:
+            del frames[at : at + 1]
+        elif kind == 3:
+            frames[at:at] = frames[at : at + rng.randint(1, 4)]
+        elif kind == 4:
+            other = amqp_frames(rng.choice(corpus).removeprefix(AMQP_HANDSHAKE))
+            start = rng.randrange(len(other) + 1)
+            frames[at:at] = other[start : start + rng.randint(1, 12)]
+        elif at + 1 < len(frames):
+            frames[at], frames[at + 1] = frames[at + 1], frames[at]
+    return AMQP_HANDSHAKE + b"".join(frames)[:100_000]
+
+
+MUTATE = {"amqp": amqp_mutated}
 
 
 def pieces(rng, stream):
@@ -246,6 +324,62 @@ def try_mqtt(rng, stream):
         assert whole == cut, (stream, whole, cut)
 
 
+def amqp_heard(data):
+    """What a client was told, without what it happens to be called; confirms may be put together."""
+    data = data.removeprefix(codec.PROTOCOL_HEADER)
+    frames = list(codec.split_frames(data))
+    assert sum(len(payload) + codec.FRAME_BYTES for _, _, payload in frames) == len(data), data
+    heard = [(kind, number, payload[: 4 * (kind == 1)]) for kind, number, payload in frames]
+    return sorted(each for each in heard if each[2] not in AMQP_CONFIRMS)
+
+
+def amqp_conversation(stream_pieces):
+    """Two clients: one whose stream is mutated, which comes twice, and one that hears everything."""
+    listener = amqp_double.amqp_listener()
+    witness = amqp_double.Connection(listener).open()
+    witness.ask(
+        codec.encode(1, "queue.declare", queue="witness"),
+        codec.encode(1, "queue.bind", queue="witness", exchange="amq.topic", routing_key="#"),
+        codec.encode(1, "queue.bind", queue="witness", exchange="amq.fanout"),
+        codec.encode(1, "basic.consume", queue="witness", no_ack=True),
+    )
+    said = []
+    for _ in range(2):
+        client = amqp_double.Connection(listener)
+        data = b""
+        for piece in stream_pieces:
+            client.send(piece)
+            data += client.read()
+        said.append((amqp_heard(data), client.closed))
+        client.drop()
+        amqp_double.pass_time(listener, 1)
+        witness.read()
+    other = amqp_double.Connection(listener).open()
+    other.ask(
+        codec.encode(1, "queue.declare", queue="end"),
+        codec.encode_content(
+            1, codec.encode_method("basic.publish", routing_key="end"), bytes(2), b"end", 4096
+        ),
+    )
+    assert other.ask(codec.encode(1, "basic.get", queue="end"))[-1] == [1, "body", "end"]
+    for connection in (witness, other):
+        connection.drop()
+    assert not listener.connections
+    return said
+
+
+def try_amqp(rng, stream):
+    if rng.random() < 0.8:  # for those that were mutated byte by byte
+        stream = AMQP_HANDSHAKE + stream[len(AMQP_HANDSHAKE) :]  # or few would be past it
+    with no_errors():
+        whole = amqp_conversation([stream])
+        cut = amqp_conversation(pieces(rng, stream))
+    # What is delivered before a channel or a connection ends depends on the cuts, as it may.
+    ends = {b"\x00\x0a\x00\x32", b"\x00\x14\x00\x28"}
+    if not any(closed or {each[2] for each in heard} & ends for heard, closed in whole + cut):
+        assert whole == cut, (stream, whole, cut)
+
+
 def try_batch(_rng, stream):
     try:
         at = 0
@@ -265,6 +399,7 @@ TARGETS = {
     "redis": lambda rng, stream: try_text(redis_double, redis_double.small_listener, rng, stream),
     "kafka": try_kafka,
     "mqtt": try_mqtt,
+    "amqp": try_amqp,
     "batch": try_batch,
 }
 
@@ -276,7 +411,8 @@ def fuzz(name, seed, count=None, seconds=None):
     end = time.monotonic() + seconds if seconds else None
     tried = 0
     while (count is None or tried < count) and (end is None or time.monotonic() < end):
-        stream = mutated(rng, rng.choice(corpus), corpus, WORDS[name])
+        mutate = MUTATE.get(name, mutated)
+        stream = mutate(rng, rng.choice(corpus), corpus, WORDS[name])
         try:
             TARGETS[name](rng, stream)
         except Exception:

@@ -412,6 +412,16 @@ def test_a_consumer_is_told_when_its_queue_is_deleted(amqp_connect, name):
     assert worker.until_cancelled() == ["told"]
 
 
+def test_who_deletes_the_queue_it_consumes_from_is_answered_before_it_is_told(amqp_client, name):
+    amqp_client.declare_queue(name)
+    amqp_client.publish("", name, b"x")
+    amqp_client.consume(name, prefetch=0)
+    amqp_client.take(1)
+    assert amqp_client.delete_queue(name) == 0
+    assert amqp_client.cancelled == []
+    assert amqp_client.declare_queue(name)[1:] == (0, 0)  # the channel is as well as before
+
+
 def test_a_queue_is_deleted_only_if_unused_and_if_empty(amqp_connect, name):
     client, worker = amqp_connect(), amqp_connect()
     client.declare_queue(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_double import Connection, amqp_listener, pass_time, published, restarted
+from amqp_session_double import Connection, amqp_listener, pass_time, published, restarted
 from held_log import HeldLog
 from hubbub.model.errors import StorageFullError
 from hubbub.protocols.amqp import codec, contents

@@ -110,6 +110,12 @@ def test_env_of_a_server_that_is_bound_everywhere_leads_to_loopback():
     }
 
 
+def test_env_has_a_url_for_amqp_with_the_user_that_clients_know():
+    assert variables({"amqp": "127.0.0.1:5672"}) == {
+        "AMQP_URL": "amqp://guest:guest@127.0.0.1:5672/"
+    }
+
+
 def test_config_show_says_where_each_value_came_from(tmp_path):
     file = tmp_path / "hubbub.toml"
     file.write_text("broker.default_partitions = 3\n[listeners.kafka]\naddress = ':1'")

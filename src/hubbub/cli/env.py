@@ -63,6 +63,9 @@ def variables(bound: dict[str, str]) -> dict[str, str]:
             found["NATS_URL"] = f"nats://{here}"
         elif listener == "mqtt":
             found["MQTT_SERVER"] = f"mqtt://{here}"
+        elif listener == "amqp":
+            # The user is the one that every client has in its defaults, and this server in its own.
+            found["AMQP_URL"] = f"amqp://guest:guest@{here}/"
         elif listener == "bus":
             found["HUBBUB_URL"] = f"hubbub://{here}"
     return found

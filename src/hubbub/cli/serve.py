@@ -82,10 +82,10 @@ def _server_options(command: Callable[..., None]) -> Callable[..., None]:
 def serve(**flags: Any) -> None:
     """Run a server.
 
-    Kafka on 9092, Redis on 6379, NATS on 4222, MQTT on 1883 and by WebSocket on 9001, and hubbub's
-    own protocol on 8221, all on 127.0.0.1. Prints a line per listener when ready. SIGTERM and
-    Ctrl-C finish what was begun and exit 0. A taken port, a locked data directory or a setting that
-    means nothing exits 78.
+    Kafka on 9092, Redis on 6379, NATS on 4222, MQTT on 1883 and by WebSocket on 9001, AMQP on 5672,
+    and hubbub's own protocol on 8221, all on 127.0.0.1. Prints a line per listener when ready.
+    SIGTERM and Ctrl-C finish what was begun and exit 0. A taken port, a locked data directory or a
+    setting that means nothing exits 78.
     """
     from hubbub.server import binding
 

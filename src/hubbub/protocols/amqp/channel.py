@@ -16,7 +16,8 @@ from hubbub.protocols.amqp.errors import (
     NO_ROUTE,
     access_refused,
     channel_error,
-    not_allowed,
+    command_invalid,
+    not_found,
     not_implemented,
     precondition_failed,
 )
@@ -62,7 +63,7 @@ class Channel(ContentReader):
         """Carry out a method. Raises ChannelError, ConnectionFailure."""
         handler = _HANDLERS.get(method.name)
         if handler is None:
-            raise not_allowed(f"unimplemented method {method.name}")
+            raise command_invalid("unimplemented method")
         handler(self, method.args)
 
     def answer(self, name: str, *, nowait: bool = False, **fields: Any) -> None:
@@ -103,7 +104,13 @@ class Channel(ContentReader):
 
     def queue_named(self, name: str) -> AmqpQueue:
         """The queue; an empty name is the one declared last. Raises ChannelError."""
-        return self.vhost.queue(name or self.last_queue, self.connection)
+        return self.vhost.queue(self.full_name(name), self.connection)
+
+    def full_name(self, name: str) -> str:
+        """A queue's name as a method has it; empty is the one declared last. Raises ChannelError."""
+        if not name and not self.last_queue:
+            raise not_found("no previously declared queue")
+        return name or self.last_queue
 
     # --- what the reader of contents calls --------------------------------------------------------
 

@@ -19,7 +19,9 @@ from hubbub.protocols.amqp.errors import (
     NOT_ALLOWED,
     ChannelError,
     ConnectionFailure,
+    channel_error,
     internal_error,
+    unexpected_frame,
 )
 from hubbub.protocols.amqp.reader import AmqpReader
 from hubbub.protocols.amqp.settings import FRAME_MIN
@@ -190,20 +192,19 @@ class AmqpConnection(AmqpReader):
         elif method.name == "connection.update-secret":
             self.write(codec.encode(0, "connection.update-secret-ok"))
         else:
-            raise ConnectionFailure(COMMAND_INVALID, f"unimplemented method {method.name}")
+            raise channel_error("unexpected method in connection state running")
 
     def channel_method(self, channel: ContentReader, payload: bytes) -> None:
         """Any method of an open channel that the reader does not carry out itself."""
         method = codec.decode_method(payload)
         assert isinstance(channel, Channel)  # noqa: S101 - there are no others
-        if method.name == "channel.close-ok":
-            channel.close()  # nobody may have asked for it
+        if method.name == "channel.close-ok" and channel.is_closing:
             self.forget_channel(channel.number)
         elif method.name == "channel.close":
             channel.close()
             self.forget_channel(channel.number)
             self.write(codec.encode(channel.number, "channel.close-ok"))
-        elif not channel.is_closing:
+        elif not channel.is_closing or method.name == "channel.open":
             channel.handle(method)
             self.work_queues.flush()
 
@@ -211,10 +212,12 @@ class AmqpConnection(AmqpReader):
         """A frame on a channel that is not open. Raises ConnectionFailure."""
         if self._expected:
             raise ConnectionFailure(CHANNEL_ERROR, f"expected {self._expected} on channel 0")
-        method = codec.decode_method(payload) if kind == FRAME_METHOD else None
-        if method is None or method.name != "channel.open":
-            if method is not None and method.name == "channel.close-ok":
-                return
+        if kind != FRAME_METHOD:
+            raise unexpected_frame("expected method frame, got non method frame instead")
+        method = codec.decode_method(payload)
+        if method.name != "channel.open":
+            if method.name == "channel.close-ok":
+                return  # both sides closed it
             raise ConnectionFailure(CHANNEL_ERROR, "expected 'channel.open'")
         if len(self.channels) >= self._channel_max:
             raise ConnectionFailure(
@@ -319,10 +322,6 @@ class AmqpConnection(AmqpReader):
         self._stop_timers()
         self.outbox.close()
 
-    def _close_ok(self, _method: Method) -> None:
-        self.closed = True
-        self.outbox.close()
-
     def _close_channels(self) -> None:
         for channel in tuple(self.channels.values()):
             assert isinstance(channel, Channel)  # noqa: S101 - there are no others
@@ -338,7 +337,6 @@ class AmqpConnection(AmqpReader):
 
     _ALWAYS: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
         "connection.close": _close,
-        "connection.close-ok": _close_ok,
     }
     _HANDSHAKE: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
         "connection.start-ok": _start_ok,
@@ -370,8 +368,8 @@ def _agreed(name: str, wanted: int, offered: int, least: int) -> int:
 def _closing(
     channel: int, name: str, error: ChannelError | ConnectionFailure, payload: bytes
 ) -> bytes:
-    class_id = int.from_bytes(payload[:2], "big")
-    method_id = int.from_bytes(payload[2:4], "big")
+    class_id = error.class_id or int.from_bytes(payload[:2], "big")
+    method_id = error.method_id or int.from_bytes(payload[2:4], "big")
     return codec.encode(
         channel,
         name,

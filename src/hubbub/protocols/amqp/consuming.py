@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import codec, direct_reply
 from hubbub.protocols.amqp.addresses import pattern_named
+from hubbub.protocols.amqp.arguments import INTEGER_TYPES
 from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
     access_refused,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _TAG_BYTES = 16  # random, so that no two are alike
 _PRIORITY_MOST = 2**31 - 1
-_INTEGERS = frozenset("bBsuIilL")
 
 
 class Consumer:
@@ -99,17 +99,22 @@ def _check_may_read(channel: Channel, queue: AmqpQueue) -> None:
 
 
 def _consume(channel: Channel, args: Any) -> None:
-    name = args.queue or channel.last_queue
-    if name == direct_reply.NAME:
+    if args.queue == direct_reply.NAME:
         tag = direct_reply.consume(channel, args)
         channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
         return
     queue = channel.queue_named(args.queue)
     _check_may_read(channel, queue)
+    _check_arguments(queue_in(channel.vhost.name, queue.name), queue, args.arguments)
+    if queue.kind == "quorum" and channel.limits.prefetch:
+        raise not_implemented(
+            f"{queue_in(channel.vhost.name, queue.name)} does not support global qos"
+        )
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
-    if queue.has_exclusive_consumer or (args.exclusive and queue.members):
+    is_single = queue.work is not None and queue.work.settings.single_active
+    if queue.has_exclusive_consumer or (args.exclusive and (queue.members or is_single)):
         raise access_refused(
             f"queue '{queue.name}' in vhost '{channel.vhost.name}' in exclusive use"
         )
@@ -288,13 +293,23 @@ def _recover_async(channel: Channel, args: Any) -> None:
 
 def _priority(arguments: Table) -> int:
     field = arguments.get("x-priority")
-    if field is None:
-        return 0
-    if field.letter not in _INTEGERS:
+    # Who asks for more has no more of it.
+    return 0 if field is None else max(-_PRIORITY_MOST, min(int(field.value), _PRIORITY_MOST))
+
+
+def _check_arguments(named: str, queue: AmqpQueue, arguments: Table) -> None:
+    """Refuse what basic.consume cannot mean. Raises ChannelError (406)."""
+    priority, cancel = arguments.get("x-priority"), arguments.get("x-cancel-on-ha-failover")
+    if priority is not None and priority.type_name not in INTEGER_TYPES:
+        why = f'"expected integer, got {priority.type_name}"'
+        raise precondition_failed(f"invalid arg 'x-priority' for {named}: {why}")
+    if cancel is not None and cancel.letter != "t":
+        why = f"{{unacceptable_type,{cancel.type_name}}}"
+        raise precondition_failed(f"invalid arg 'x-cancel-on-ha-failover' for {named}: {why}")
+    if "x-stream-offset" in arguments and queue.stream is None:
         raise precondition_failed(
-            f"invalid arg 'x-priority' for basic.consume: {{unacceptable_type,{field.type_name}}}"
+            f"invalid arg 'x-stream-offset' for {named} of queue type rabbit_{queue.kind}_queue"
         )
-    return max(-_PRIORITY_MOST, min(int(field.value), _PRIORITY_MOST))
 
 
 HANDLERS: dict[str, Callable[[Channel, Any], None]] = {

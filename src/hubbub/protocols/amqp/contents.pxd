@@ -55,6 +55,7 @@ cdef class ContentReader:
     cdef list _stored                   # where this burst's persistent messages are
     cdef dict _refused                  # delivery tag -> why
 
+    cdef int expect_method(self) except -1
     cdef int publish_method(self, const uint8_t* arguments, Py_ssize_t size) except -1
     cdef int header(self, const uint8_t* payload, Py_ssize_t size) except -1
     cdef int body(self, const uint8_t* payload, Py_ssize_t size) except -1

@@ -26,6 +26,7 @@ class ContentReader:
     """
 
     number: int
+    publisher: AmqpPublisher
     confirming: bool
     in_transaction: bool
     is_closing: bool

@@ -10,12 +10,13 @@ from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Origin, View
 from hubbub.broker.work_item cimport Item, new_item
 from hubbub.broker.work_queue cimport WorkQueue
-from hubbub.protocols.amqp.wire cimport get_long, get_longlong, get_short
+from hubbub.protocols.amqp.wire cimport FRAME_HEADER, get_long, get_longlong, get_short
 
 from hubbub.model.errors import InvalidAddressError
+from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
-    RESOURCE_ERROR, ConnectionFailure, access_refused, frame_error, message_too_large,
-    syntax_error, unexpected_frame)
+    RESOURCE_ERROR, ConnectionFailure, access_refused, content_expected, frame_error,
+    invalid_expiration, message_too_large, syntax_error, unexpected_frame)
 
 cdef enum:
     # What a channel expects next.
@@ -106,6 +107,14 @@ cdef class ContentReader:
         self.publisher = publisher
         self.max_message_size = max_message_size
 
+    cdef int expect_method(self) except -1:
+        """Refuse a method within a content (section 4.2.6)."""
+        if self._expects == HEADER:
+            raise content_expected("header for class 60", "non content header frame")
+        if self._expects == BODY:
+            raise content_expected("body", "non content body frame")
+        return 0
+
     cdef int publish_method(self, const uint8_t* arguments, Py_ssize_t size) except -1:
         """basic.publish: a reserved short, exchange, routing key, bits."""
         cdef Py_ssize_t at
@@ -117,10 +126,10 @@ cdef class ContentReader:
                 return 0
         self._method = None
         if size < 5:
-            raise syntax_error("basic.publish is too short")
+            raise cut_off(arguments, size)
         at = 3 + arguments[2]
         if at >= size or at + 1 + arguments[at] >= size:
-            raise syntax_error("basic.publish is too short")
+            raise cut_off(arguments, size)
         self._exchange_name = arguments[3:at]
         self._key = arguments[at + 1:at + 1 + arguments[at]]
         at += 1 + arguments[at]
@@ -138,13 +147,15 @@ cdef class ContentReader:
         """Class, weight, body size, properties (section 4.2.6.1)."""
         cdef uint64_t body_size
         if self._expects != HEADER:
-            raise unexpected_frame("expected method frame, got content header frame instead")
-        if size < CONTENT_HEADER_BYTES + 2:
-            raise syntax_error("content header is too short")
+            self.expect_method()
+            raise unexpected_frame("expected method frame, got non method frame instead")
+        if size < CONTENT_HEADER_BYTES:
+            raise frame_error(describe_frame(FRAME_HEADER, payload[:size]) + ": unknown_frame")
         if get_short(payload) != CLASS_BASIC:
-            raise unexpected_frame(
-                "expected content header for class 60, got one for class %d instead"
-                % get_short(payload))
+            raise content_expected(
+                "header for class 60", "one for class %d" % get_short(payload))
+        if get_short(payload + 2):
+            raise content_expected("header for class 60", "non content header frame")  # weight
         body_size = get_longlong(payload + 4)
         payload += CONTENT_HEADER_BYTES
         size -= CONTENT_HEADER_BYTES
@@ -168,9 +179,8 @@ cdef class ContentReader:
         """The next part of the body, or all of it."""
         cdef Py_ssize_t before = 0 if self._body is None else len(self._body)
         if self._expects != BODY:
-            raise unexpected_frame(
-                "expected content header, got body frame instead" if self._expects == HEADER
-                else "expected method frame, got content body frame instead")
+            self.expect_method()
+            raise unexpected_frame("expected method frame, got non method frame instead")
         if before + size > self._size:
             raise frame_error(
                 "content body is longer than announced: %d of %d bytes"
@@ -389,6 +399,6 @@ cdef int64_t milliseconds(const uint8_t* text, Py_ssize_t size) except? -1:
     return value
 
 
-cdef object invalid_expiration(bytes text):
-    from hubbub.protocols.amqp.errors import precondition_failed
-    return precondition_failed(f"invalid expiration '{text.decode('utf-8', 'replace')}'")
+cdef object cut_off(const uint8_t* arguments, Py_ssize_t size):
+    """The error of a basic.publish that is not whole."""
+    return frame_error("cannot decode <<%s>>" % ",".join(map(str, arguments[:size])))

@@ -49,7 +49,9 @@ def _exchange_unbind(channel: Channel, args: Any) -> None:
 
 
 def _queue_declare(channel: Channel, args: Any) -> None:
-    if args.passive and args.queue.startswith(direct_reply.NAME):
+    if args.queue.startswith(direct_reply.NAME) and (
+        args.passive or args.queue == direct_reply.NAME
+    ):
         direct_reply.check(channel, args.queue)
         channel.answer("queue.declare-ok", nowait=args.nowait, queue=args.queue, consumer_count=1)
         return
@@ -84,7 +86,7 @@ def _queue_bind(channel: Channel, args: Any) -> None:
             f"'{channel.connection.user}'"
         )
     channel.vhost.bind_queue(
-        args.queue or channel.last_queue,
+        channel.full_name(args.queue),
         args.exchange,
         _key(key),
         args.arguments,
@@ -95,7 +97,7 @@ def _queue_bind(channel: Channel, args: Any) -> None:
 
 def _queue_unbind(channel: Channel, args: Any) -> None:
     channel.vhost.unbind_queue(
-        args.queue or channel.last_queue,
+        channel.full_name(args.queue),
         args.exchange,
         _key(args.routing_key),
         args.arguments,
@@ -105,13 +107,13 @@ def _queue_unbind(channel: Channel, args: Any) -> None:
 
 
 def _queue_purge(channel: Channel, args: Any) -> None:
-    count = channel.vhost.purge_queue(args.queue or channel.last_queue, channel.connection)
+    count = channel.vhost.purge_queue(channel.full_name(args.queue), channel.connection)
     channel.answer("queue.purge-ok", nowait=args.nowait, message_count=count)
 
 
 def _queue_delete(channel: Channel, args: Any) -> None:
     count = channel.vhost.delete_queue(
-        args.queue or channel.last_queue,
+        channel.full_name(args.queue),
         if_unused=args.if_unused,
         if_empty=args.if_empty,
         owner=channel.connection,

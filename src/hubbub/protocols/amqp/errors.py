@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hubbub.model.errors import HubbubError
 from hubbub.protocols.amqp.constants import HARD_ERRORS, ReplyCode
 
@@ -23,6 +25,7 @@ NOT_ALLOWED = ReplyCode.NOT_ALLOWED
 NOT_IMPLEMENTED = ReplyCode.NOT_IMPLEMENTED
 INTERNAL_ERROR = ReplyCode.INTERNAL_ERROR
 
+_PUBLISH = (60, 40)  # class and method
 # A reply text is a short string (section 4.2.5.3).
 _MOST_BYTES = 255
 
@@ -104,6 +107,19 @@ def precondition_failed(text: str) -> ChannelError:
     return ChannelError(PRECONDITION_FAILED, text)
 
 
+def invalid_expiration(given: bytes) -> ChannelError:
+    """406 for an `expiration` that is no number of milliseconds."""
+    shown = given.decode("utf-8", "replace")
+    number = re.match(rb"[+-]?[0-9]+", given)
+    if number is None:
+        why = "no_integer"
+    elif number.end() < len(given):
+        why = f'{{leftover_string,"{given[number.end() :].decode("utf-8", "replace")}"}}'
+    else:
+        why = f"{{value_{'negative' if given[:1] == b'-' else 'too_large'},{int(given)}}}"
+    return precondition_failed(f"invalid expiration '{shown}': {why}")
+
+
 def message_too_large(size: int, most: int) -> ChannelError:
     """406, as RabbitMQ says it of a message above its `max_message_size`; sizes are bytes."""
     text = f"message size {size} is larger than configured max size {most}"
@@ -133,6 +149,12 @@ def channel_error(text: str) -> ConnectionFailure:
 def unexpected_frame(text: str) -> ConnectionFailure:
     """505."""
     return ConnectionFailure(UNEXPECTED_FRAME, text)
+
+
+def content_expected(part: str, got: str) -> ConnectionFailure:
+    """505 for what comes between basic.publish and the end of its content (section 4.2.6)."""
+    text = f"expected content {part}, got {got} instead"
+    return ConnectionFailure(UNEXPECTED_FRAME, text, *_PUBLISH)
 
 
 def not_allowed(text: str) -> ConnectionFailure:

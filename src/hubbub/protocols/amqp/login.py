@@ -19,6 +19,8 @@ def user_of(mechanism: str, response: bytes) -> tuple[str, str] | None:
         parts = response.split(b"\0")
         if len(parts) != 3:
             return None
+        if parts[0] not in {b"", parts[1]}:
+            return None  # nobody may act for another
         return _text(parts[1]), _text(parts[2])
     if mechanism == "AMQPLAIN":
         table = tables.decode_table(response)

@@ -33,6 +33,16 @@ cdef enum:
 cdef bytes HEADER = PROTOCOL_HEADER
 
 
+cdef object unexpected(int kind, const uint8_t* payload, Py_ssize_t size):
+    """The error of a frame that does not belong here."""
+    return unexpected_frame(describe_frame(kind, payload[:size]))
+
+
+cdef object unknown(int kind, const uint8_t* payload, Py_ssize_t size):
+    """The error of a frame that there is not."""
+    return frame_error(f"{describe_frame(kind, payload[:size])}: unknown_frame")
+
+
 cdef class AmqpReader(StreamSession):
 
     def __init__(self, AmqpPublisher publisher not None, work_queues, Outbox outbox not None):
@@ -111,16 +121,18 @@ cdef class AmqpReader(StreamSession):
         cdef ContentReader channel = self._last
         try:
             if payload[size] != FRAME_END:
-                raise frame_error(f"invalid frame end marker {payload[size]}")
+                raise frame_error(f"{describe_frame(kind, payload[:size])}: "
+                                  f"{{invalid_frame_end_marker,{payload[size]}}}")
             if kind == FRAME_HEARTBEAT:
-                if number:
-                    raise unexpected_frame("a heartbeat is of channel 0")  # section 4.2.7
+                if number or size:  # section 4.2.7
+                    raise unexpected(kind, payload, size) if number else unknown(
+                        kind, payload, size)
                 return 0
             if kind != FRAME_METHOD and kind != FRAME_HEADER and kind != FRAME_BODY:
-                raise frame_error(f"unknown frame type {kind}")
+                raise unknown(kind, payload, size)
             if number == 0:
                 if kind != FRAME_METHOD:
-                    raise unexpected_frame("channel 0 carries no content")
+                    raise unexpected(kind, payload, size)
                 self._finish()
                 self.connection_method(payload[:size])
                 return 0
@@ -132,7 +144,8 @@ cdef class AmqpReader(StreamSession):
                 channel = self._last = <ContentReader>found
             self._on_channel(channel, kind, payload, size)
         except ConnectionFailure as error:
-            self.failed(error, payload[:size] if kind == FRAME_METHOD else b"")
+            is_method = kind == FRAME_METHOD and size >= METHOD_BYTES and payload[size] == FRAME_END
+            self.failed(error, payload[:size] if is_method else b"")
         except Exception as error:
             logger.exception("amqp: a frame could not be carried out")
             self.failed(internal_error(), b"")
@@ -168,9 +181,9 @@ cdef class AmqpReader(StreamSession):
         cdef int method
         cdef Unacknowledged unacknowledged
         if size < METHOD_BYTES:
-            raise frame_error("a method frame names its method")
-        if channel._expects and not channel.is_closing:
-            raise unexpected_frame("expected content header or body, got method frame instead")
+            raise unknown(FRAME_METHOD, payload, size)
+        if not channel.is_closing:
+            channel.expect_method()
         method = get_short(payload + 2)
         if get_short(payload) == CLASS_BASIC and not channel.is_closing:
             if method == METHOD_PUBLISH:

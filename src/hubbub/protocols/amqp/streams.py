@@ -131,6 +131,9 @@ class StreamTaker:
         partition = self._stream.partition
         if self._start == "last":
             offset = _last_batch(partition)
+        elif isinstance(self._start, FromOffset):
+            # It may be on its way to the disk, or not be there yet.
+            offset = max(self._start.offset, partition.log.start_offset)
         else:
             offset = start_offset(partition, self._start)  # type: ignore[arg-type]
         self._tail = self._stream.read(offset, self._take)
