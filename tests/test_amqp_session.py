@@ -242,6 +242,18 @@ def test_reader_of_a_deleted_stream_gets_no_more():
     assert channel.names() == []
 
 
+def test_close_ok_that_nobody_asked_for_ends_the_channel():
+    listener = amqp_listener()
+    connection = Connection(listener)
+    channel = connection.channel()
+    channel.queue(auto_delete=True)
+    channel.publish()
+    channel.consume()
+    channel.read()
+    channel.send("channel.close-ok")
+    assert not listener.vhosts["/"].queues
+
+
 # --- bounds ----------------------------------------------------------------------------------------
 
 
@@ -289,3 +301,81 @@ def test_transactions_have_a_bound(few_unfinished):
     closed = channel.read()[-1]
     assert (closed.name, closed.args.reply_code) == ("connection.close", 506)
     assert listener.publisher.unfinished == 0
+
+
+# --- limits, promises, access ----------------------------------------------------------------------
+
+
+def test_what_was_fetched_takes_no_room_of_a_channel_limit():
+    channel = Connection(amqp_listener()).channel()
+    channel.queue()
+    channel.publish()
+    channel.publish()
+    channel.ask("basic.qos", prefetch_count=1, global_=True)
+    channel.get()
+    channel.consume()
+    assert channel.names() == ["basic.consume-ok", "basic.deliver"]
+
+
+def test_refused_address_is_not_acknowledged():
+    channel = Connection(amqp_listener()).channel()
+    channel.ask("confirm.select")
+    channel.publish("__hubbub_state")
+    assert channel.names() == ["basic.nack", "channel.close"]
+
+
+class Only:
+    """Lets a user do one thing at one address."""
+
+    def __init__(self, *allowed):
+        self.allowed = allowed
+
+    def may(self, principal, action, target):
+        name = getattr(target, "address", target)
+        return principal == "guest" and (action, str(name)) in self.allowed
+
+
+def closed_with(channel):
+    last = channel.read()[-1]
+    return last.args.reply_code if last.name == "channel.close" else None
+
+
+def test_publish_needs_leave():
+    listener = amqp_listener(access=Only(("publish", "q")))
+    connection = Connection(listener)
+    channel = connection.channel()
+    channel.queue("q")
+    channel.queue("other")
+    channel.publish("q")
+    channel.publish("other")
+    assert closed_with(channel) == 403
+    queues = listener.vhosts["/"].queues
+    assert (queues["q"].ready, queues["other"].ready) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("basic.consume", {"queue": "other"}),
+        ("basic.get", {"queue": "other"}),
+        ("queue.bind", {"queue": "q", "exchange": "amq.topic", "routing_key": "secret"}),
+        ("queue.bind", {"queue": "q", "exchange": "amq.direct", "routing_key": "secret"}),
+    ],
+)
+def test_reading_needs_leave(name, fields):
+    connection = Connection(amqp_listener(access=Only(("subscribe", "q"))))
+    channel = connection.channel()
+    channel.queue("q")
+    channel.queue("other")
+    channel.send(name, **fields)
+    assert closed_with(channel) == 403
+    channel = connection.channel(2)
+    channel.consume("q")
+    assert channel.names() == ["basic.consume-ok"]
+
+
+def test_quorum_queue_with_one_active_consumer_is_not_fetched_from():
+    channel = Connection(amqp_listener()).channel()
+    channel.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
+    channel.send("basic.get", queue="q")
+    assert closed_with(channel) == 405

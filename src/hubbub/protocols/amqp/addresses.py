@@ -66,3 +66,21 @@ def _level(word: bytes) -> str:
     if word == b"*":
         return ONE
     return ANY if word == b"#" else from_opaque(word)
+
+
+def pattern_named(name: str) -> Exact | None:
+    """The address of a queue or of a fanout exchange; None for a name that only AMQP has."""
+    try:
+        return Exact(from_opaque(name.encode("utf-8", "surrogateescape")))
+    except InvalidAddressError:
+        return None
+
+
+def pattern_bound(exchange: Exchange, key: bytes) -> Exact | Wildcard | None:
+    """What a binding to this exchange selects; None where that is nothing that others have."""
+    try:
+        if exchange.name == COMMON_EXCHANGE:
+            return pattern_of(key)
+        return Exact(ExchangeNames(exchange).address_of(key))
+    except InvalidAddressError:
+        return None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hubbub.model.errors import InvalidAddressError
 from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
+from hubbub.protocols.amqp.addresses import ExchangeNames
 from hubbub.protocols.amqp.carbon_copies import without_bcc
 from hubbub.protocols.amqp.confirms import Confirms, waitable
 from hubbub.protocols.amqp.contents import ContentReader
@@ -23,9 +25,12 @@ from hubbub.protocols.amqp.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from hubbub.broker.access import Action
     from hubbub.broker.leases import Entry
     from hubbub.broker.routes import NameCache
     from hubbub.broker.work_item import Item
+    from hubbub.model.address import Address
+    from hubbub.model.pattern import Pattern
     from hubbub.protocols.amqp.codec import Method
     from hubbub.protocols.amqp.confirms import Durable
     from hubbub.protocols.amqp.connection import AmqpConnection
@@ -122,6 +127,24 @@ class Channel(ContentReader):
                 f"'{self.vhost.name}'"
             )
         return exchange, self.connection.listener.names_of(self.vhost, exchange)
+
+    def may(self, action: Action, target: Address | Pattern | None) -> bool:
+        """Whether the user may; names that only AMQP has, and other virtual hosts, are everybody's."""
+        if target is None or self.vhost.name != self.connection.listener.COMMON_VHOST:
+            return True
+        return self.connection.listener.broker.may(self.connection.principal, action, target)
+
+    def authorise(self, exchange: Exchange, key: bytes) -> None:
+        """Ask before a message is put anywhere. Raises ChannelError (403)."""
+        try:
+            address = ExchangeNames(exchange).address_of(key)
+        except InvalidAddressError:
+            return
+        if not self.may("publish", address):
+            raise access_refused(
+                f"write access to exchange '{exchange.name}' in vhost '{self.vhost.name}' refused "
+                f"for user '{self.connection.user}'"
+            )
 
     def route(self, exchange: Exchange, key: bytes, properties: bytes) -> tuple[AmqpQueue, ...]:
         """The queues that a message goes to."""

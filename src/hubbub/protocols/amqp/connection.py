@@ -255,7 +255,8 @@ class AmqpConnection(AmqpReader):
         if user is None or not self._listener.may_log_in(*user):
             self._refuse_login(args.mechanism)
             return
-        self.user = user[0]
+        self.user = self.principal = user[0]
+        self.subscriber = self.subscriber._replace(principal=self.user)
         settings = self._listener.settings
         self._expected = "connection.tune-ok"
         self.write(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import codec, direct_reply
+from hubbub.protocols.amqp.addresses import pattern_named
 from hubbub.protocols.amqp.arguments import INTEGER_TYPES
 from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
@@ -91,12 +92,19 @@ class Consumer:
             self.channel.connection.write(notice)
 
 
+def _check_may_read(channel: Channel, queue: AmqpQueue) -> None:
+    if not channel.may("subscribe", pattern_named(queue.name)):
+        named = queue_in(channel.vhost.name, queue.name)
+        raise access_refused(f"read access to {named} refused for user '{channel.connection.user}'")
+
+
 def _consume(channel: Channel, args: Any) -> None:
     if args.queue == direct_reply.NAME:
         tag = direct_reply.consume(channel, args)
         channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
         return
     queue = channel.queue_named(args.queue)
+    _check_may_read(channel, queue)
     _check_arguments(queue_in(channel.vhost.name, queue.name), queue, args.arguments)
     if queue.kind == "quorum" and channel.limits.prefetch:
         raise not_implemented(
@@ -180,6 +188,7 @@ def _qos(channel: Channel, args: Any) -> None:
 
 def _get(channel: Channel, args: Any) -> None:
     queue = channel.queue_named(args.queue)
+    _check_may_read(channel, queue)
     if queue.work is None:
         raise not_implemented(
             f"basic.get not supported by stream queues queue '{queue.name}' in vhost "
@@ -198,7 +207,9 @@ def _get(channel: Channel, args: Any) -> None:
     mark = counted(entry) if queue.kind == "quorum" else entry.item().mark
     unacknowledged = channel.limits.unacknowledged
     at, key_at = routing_size(mark), 1 + mark[0]
-    tag = unacknowledged.skip() if args.no_ack else unacknowledged.push(entry)
+    tag = (
+        unacknowledged.skip() if args.no_ack else unacknowledged.push(entry, channel.limits.fetched)
+    )
     method = codec.encode_method(
         "basic.get-ok",
         delivery_tag=tag,

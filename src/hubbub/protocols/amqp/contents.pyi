@@ -26,6 +26,7 @@ class ContentReader:
     """
 
     number: int
+    publisher: AmqpPublisher
     confirming: bool
     in_transaction: bool
     is_closing: bool
@@ -37,6 +38,8 @@ class ContentReader:
         """The bit that RabbitMQ does not implement. Raises ConnectionFailure."""
     def find_exchange(self, name: bytes) -> tuple[Any, Any]:
         """The exchange, and the cache of the addresses it publishes to. Raises ChannelError."""
+    def authorise(self, exchange: Any, key: bytes) -> None:
+        """Where not everybody may do everything: whether this may be. Raises ChannelError."""
     def route(self, exchange: Any, key: bytes, properties: bytes) -> tuple[Any, ...]:
         """The queues that a message goes to."""
     def special(self, properties: bytes, user_id: bytes | None) -> bytes:

@@ -213,6 +213,8 @@ cdef class ContentReader:
         self._expects = METHOD
         # It may have been deleted or redeclared since the last message.
         self._exchange, self._names = self.find_exchange(self._exchange_name)
+        if not self.publisher.dispatcher._open:
+            self.authorise(self._exchange, key)
         if basic.headers_size >= 0 or basic.reply_to_size >= 0 or basic.user_id_size >= 0:
             properties = self.special(
                 properties,
@@ -293,6 +295,8 @@ cdef class ContentReader:
                 not observers or (len(observers) == 1 and observers[0] is publisher.inward)):
             return 0
         if route.reserved:
+            if self.confirming:
+                self._refused = {**(self._refused or {}), tag: None}
             raise access_refused(f"address '{route.address}' is reserved")
         view = publisher.burst.add(route)
         view.value = <const uint8_t*>PyBytes_AS_STRING(item.value)

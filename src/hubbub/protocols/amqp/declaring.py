@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import direct_reply
+from hubbub.protocols.amqp.addresses import pattern_bound
+from hubbub.protocols.amqp.errors import access_refused
+from hubbub.protocols.amqp.refusals import exchange_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +79,12 @@ def _queue_declare(channel: Channel, args: Any) -> None:
 def _queue_bind(channel: Channel, args: Any) -> None:
     # An empty routing key beside an empty queue name is the queue's own (section 1.7.2.3.4).
     key = channel.last_queue if not args.queue and not args.routing_key else args.routing_key
+    source = channel.vhost.exchanges.get(args.exchange)
+    if source is not None and not channel.may("subscribe", pattern_bound(source, _key(key))):
+        raise access_refused(
+            f"read access to {exchange_in(channel.vhost.name, source.name)} refused for user "
+            f"'{channel.connection.user}'"
+        )
     channel.vhost.bind_queue(
         channel.full_name(args.queue),
         args.exchange,

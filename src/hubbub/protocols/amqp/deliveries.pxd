@@ -10,6 +10,7 @@ cdef class ChannelLimits:
     """What all consumers of one channel share."""
 
     cdef readonly Unacknowledged unacknowledged
+    cdef readonly PrefetchWindow fetched    # by basic.get, which no limit counts
     cdef readonly Outbox outbox
     cdef readonly int number
     cdef public Py_ssize_t frame_max

@@ -15,6 +15,7 @@ class ChannelLimits:
     """
 
     unacknowledged: Unacknowledged
+    fetched: PrefetchWindow
     outbox: Outbox
     number: int
     frame_max: int

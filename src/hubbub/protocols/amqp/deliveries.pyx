@@ -32,6 +32,7 @@ cdef class ChannelLimits:
         self.outbox = outbox
         self.frame_max = frame_max
         self.unacknowledged = Unacknowledged()
+        self.fetched = PrefetchWindow(0)
         self.is_flowing = True
 
     cpdef bint is_behind(self) except -1:
@@ -66,7 +67,8 @@ cdef class AmqpTaker(Taker):
         if self.limit.prefetch:
             left = self.limit.prefetch - self.limit.outstanding
         if channel.prefetch:
-            left = min(left, channel.prefetch - channel.unacknowledged.count)
+            left = min(left, channel.prefetch - channel.unacknowledged.count
+                       + channel.fetched.outstanding)
         return max(left, <Py_ssize_t>0)
 
     cdef int deliver(self, Entry entry) except -1:

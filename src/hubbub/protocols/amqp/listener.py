@@ -35,6 +35,7 @@ class AmqpListener:
     """
 
     name = PROTOCOL
+    COMMON_VHOST = COMMON_VHOST
     default_port = 5672
 
     def __init__(self, broker: Broker, settings: Mapping[str, Any] | None = None) -> None:
