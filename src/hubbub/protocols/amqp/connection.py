@@ -69,7 +69,7 @@ class AmqpConnection(AmqpReader):
 
     __slots__ = (
         "_alarm", "_beats", "_capabilities", "_channel_max", "_expected", "_heartbeat", "_listener",
-        "_missed", "_peer", "subscriber", "user", "vhost",
+        "_missed", "_notices", "_peer", "subscriber", "user", "vhost",
     )  # fmt: skip
 
     def __init__(self, listener: AmqpListener, peer: Peer, outbox: Outbox) -> None:
@@ -83,6 +83,7 @@ class AmqpConnection(AmqpReader):
         self._capabilities: dict[str, Any] = {}
         self._beats: Timer | None = None
         self._missed = 0
+        self._notices: list[bytes] | None = None  # while a method is carried out
         self._alarm: Timer | None = listener.timers.after(settings.handshake_timeout, outbox.abort)
         self.frame_max = _INITIAL_FRAME_MAX
         self.user = ""
@@ -124,6 +125,13 @@ class AmqpConnection(AmqpReader):
         self._close_channels()
         self.work_queues.flush()
         self._listener.connections.discard(self)
+
+    def notify(self, notice: bytes) -> None:
+        """Say what nobody asked for: behind the answer, where it is what a method brought about."""
+        if self._notices is None:
+            self.write(notice)
+        else:
+            self._notices.append(notice)
 
     def has_capability(self, name: str) -> bool:
         """Whether the client says that it understands this."""
@@ -205,7 +213,13 @@ class AmqpConnection(AmqpReader):
             self.forget_channel(channel.number)
             self.write(codec.encode(channel.number, "channel.close-ok"))
         elif not channel.is_closing or method.name == "channel.open":
-            channel.handle(method)
+            self._notices = []
+            try:
+                channel.handle(method)
+            finally:
+                notices, self._notices = self._notices, None
+                for notice in notices:
+                    self.answer_when_durable((), notice)
             self.work_queues.flush()
 
     def unknown_channel(self, number: int, kind: int, payload: bytes) -> None:

@@ -82,14 +82,10 @@ class Consumer:
         if isinstance(self.taker, StreamTaker):
             self.taker.end()
         if connection.has_capability("consumer_cancel_notify"):
-            connection.listener.timers.after(0, self._notify)
-
-    def _notify(self) -> None:
-        if not self.channel.is_closing:
             notice = codec.encode(
                 self.channel.number, "basic.cancel", consumer_tag=self.tag, nowait=True
             )
-            self.channel.connection.write(notice)
+            connection.notify(notice)
 
 
 def _check_may_read(channel: Channel, queue: AmqpQueue) -> None:

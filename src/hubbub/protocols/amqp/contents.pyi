@@ -32,7 +32,6 @@ class ContentReader:
     is_closing: bool
     published: int
     max_message_size: int
-    publisher: AmqpPublisher
     def __init__(self, number: int, publisher: AmqpPublisher, max_message_size: int) -> None: ...
     def refuse_immediate(self) -> None:
         """The bit that RabbitMQ does not implement. Raises ConnectionFailure."""
