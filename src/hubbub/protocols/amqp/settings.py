@@ -27,7 +27,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: int = 60
     frame_max: int = 131_072
     channel_max: int = 2047
-    max_message_size: int = 16 * 1024 * 1024
+    max_message_size: int = 128 * 1024 * 1024  # as up to RabbitMQ 3.13, by which clients are tested
     handshake_timeout: float = 10.0
 
 
