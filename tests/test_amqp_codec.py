@@ -3,7 +3,7 @@ from __future__ import annotations
 import pamqp.commands
 import pamqp.frame
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amqp_values import ANY_NAMES, KEYS, PROPERTIES, STRINGS, arguments_of
@@ -33,6 +33,7 @@ from hubbub.protocols.amqp.tables import plain, table_of
 
 SPECS = sorted(METHODS.values())
 EACH = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+FEW = settings(max_examples=25)  # of each method
 
 
 def ids(spec):
@@ -40,6 +41,7 @@ def ids(spec):
 
 
 @EACH
+@FEW
 @given(data=st.data())
 def test_a_method_is_read_as_it_was_written(spec, data):
     fields = data.draw(arguments_of(spec))
@@ -57,6 +59,7 @@ def test_a_method_is_read_as_it_was_written(spec, data):
 
 
 @EACH
+@FEW
 @given(data=st.data())
 def test_a_method_that_is_cut_or_longer_is_refused(spec, data):
     payload = encode_method(spec.name, **data.draw(arguments_of(spec)))
@@ -68,6 +71,7 @@ def test_a_method_that_is_cut_or_longer_is_refused(spec, data):
 
 
 @EACH
+@FEW
 @given(fields=st.binary(max_size=60))
 def test_any_fields_are_those_of_the_method_or_refused(spec, fields):
     try:
@@ -218,6 +222,7 @@ def test_pamqp_knows_the_methods_but_one_class():
 @pytest.mark.parametrize(
     "spec", [one for one in SPECS if one.class_id != 30], ids=lambda spec: spec.name
 )
+@FEW
 @given(data=st.data())
 def test_what_pamqp_writes_is_read_and_what_is_written_pamqp_reads(spec, data):
     theirs = THEIR_METHODS[spec.class_id, spec.method_id]

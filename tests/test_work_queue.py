@@ -7,7 +7,7 @@ import pytest
 from hubbub.broker.work_item import Item
 from hubbub.broker.work_settings import WorkQueueSettings
 from hubbub.model.errors import InvalidSettingsError
-from work_queue_world import Bench, numbers
+from work_queue_world import Bench, Tray, numbers
 
 
 @pytest.fixture
@@ -156,6 +156,33 @@ def test_the_last_taker_to_leave_is_noticed(bench):
     queue.leave(second)
     queue.leave(second)
     assert gone == [True]
+
+
+def test_a_taker_that_raises_costs_no_message_and_nobody_else(bench):
+    class Faulty(Tray):
+        def take(self, entry):
+            raise ValueError
+
+    queue, other = bench.open(), bench.open("other")
+    faulty = Faulty()
+    queue.join(faulty)
+    tray = bench.join(other)
+    queue.put(Item(b"1"))
+    bench.put(other, b"2")
+    assert (tray.values, queue.ready, queue.unsettled) == ([b"2"], 1, 0)
+    queue.leave(faulty)
+    assert bench.join(queue).values == [b"1"]
+
+
+def test_an_entry_that_is_dropped_by_mistake_leaves_the_others_alone(bench):
+    queue = bench.open()
+    bench.put(queue, *numbers(1, 2, 3))
+    entries = [queue.get() for _ in range(3)]
+    del entries[1]
+    assert queue.unsettled == 2
+    for entry in entries:
+        queue.settle(entry)
+    assert queue.unsettled == 0
 
 
 # --- settling ---------------------------------------------------------------------------------

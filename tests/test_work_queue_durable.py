@@ -233,6 +233,40 @@ def test_the_log_of_a_half_deleted_queue_is_found_and_deleted(bench):
     assert again.broker.topics.get(Address("__hubbub_queue.2")) is not None
 
 
+def test_what_may_have_been_delivered_before_a_stop_says_so(bench):
+    queue = durable(bench)
+    store(bench, queue, *numbers(*range(4)))
+    entries = [queue.get(), queue.get()]
+    assert [entry.redelivered for entry in entries] == [False, False]
+    bench.queues.close()
+    again = bench.restarted()
+    queue = again.queues.get("q")
+    store(again, queue, b"4")
+    entries = [queue.get() for _ in range(5)]
+    assert [entry.redelivered for entry in entries] == [True, True, False, False, False]
+    for entry in entries[:4]:
+        queue.settle(entry)
+    again.queues.flush()  # and then it is killed
+    assert again.restarted().queues.get("q").get().redelivered
+
+
+def test_a_broker_that_stops_stores_what_was_not_flushed_yet():
+    disk = SimulatedDisk()
+    bench = on_disk(disk)
+    queue = durable(bench)
+    store(bench, queue, *numbers(1, 2))
+    queue.settle(queue.get())
+    queue.put(Item(b"3", persistent=True))
+    bench.broker.close()
+    again = on_disk(disk.kill())
+    queue = again.queues.get("q")
+    entries = [queue.get(), queue.get()]
+    assert [(entry.item().value, entry.redelivered) for entry in entries] == [
+        (b"2", False),
+        (b"3", False),
+    ]
+
+
 # --- crashes ----------------------------------------------------------------------------------
 
 
@@ -581,6 +615,26 @@ def test_a_disk_that_cannot_be_read_now_is_tried_again(bench, monkeypatch):
     assert tray.values == numbers(1, 2)
 
 
+def test_a_dead_letter_that_cannot_be_read_now_waits_for_the_disk(bench, monkeypatch):
+    store(bench, durable(bench, message_ttl_ms=1000), *numbers(1, 2))
+    bench = Bench(bench.log, now=9.0)
+    queue = bench.queues.get("q")
+    letters = []
+    queue.on_dead = lambda entry, _: letters.append(entry.item().value)
+
+    def refuse(*_args, **_kwargs):
+        raise StorageError("cannot be read")
+
+    monkeypatch.setattr(queue.log.partition, "read", refuse)
+    bench.pass_time()
+    due = bench.timers.next_due()
+    assert (letters, queue.ready) == ([], 2)
+    assert due == bench.timers.now + 1.0
+    monkeypatch.undo()
+    bench.pass_time(1.0)
+    assert (letters, queue.ready) == (numbers(1, 2), 0)
+
+
 # --- space on the disk ------------------------------------------------------------------------
 
 
@@ -595,6 +649,15 @@ def test_what_no_queue_needs_is_given_back(bench):
     tray.settle()
     bench.queues.flush()
     bench.queues.trim()
+    assert queue.log.partition.start_offset == end_of(queue)
+
+
+def test_cleaning_trims_the_logs_of_queues(bench):
+    queue = durable(bench)
+    fill(bench, queue, 50)
+    bench.join(queue).settle()
+    bench.queues.flush()
+    bench.pass_time(bench.broker.config.cleaning_interval)
     assert queue.log.partition.start_offset == end_of(queue)
 
 
@@ -673,6 +736,26 @@ def test_a_power_cut_while_a_log_is_stored_anew_takes_nothing(seed):
     found = again.drain(again.queues.get("q"))
     assert [value for value in found if len(value) == 1] == numbers(*range(5))
     assert leased.item().value == b"0"
+
+
+def test_the_old_place_of_what_is_stored_anew_stays_until_the_new_one_is_durable():
+    bench = Bench(HeldLog())
+    bench.queues.rewrite_bytes = 0
+    queue = durable(bench)
+    store(bench, queue, *numbers(*range(5)))
+    fill(bench, queue, 50)
+    settle_all_but_old(bench, queue)
+    bench.log.sync()
+    bench.queues.trim()
+    bench.pass_time()
+    bench.pass_time()
+    assert queue.log.live.first() > 50
+    bench.queues.trim()
+    again = Bench(bench.log.survivor(power_cut=True))
+    assert again.drain(again.queues.get("q")) == numbers(*range(5))
+    bench.log.sync()
+    assert queue.log.partition.start_offset > 50
+    assert bench.drain(queue) == numbers(*range(5))
 
 
 def test_nothing_is_lost_where_the_disk_is_full_while_a_log_is_stored_anew():

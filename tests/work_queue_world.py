@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hubbub.broker.broker import Broker
+from hubbub.broker.takers import OpenTaker
 from hubbub.broker.timers import Timers
 from hubbub.broker.work_item import Item
-from hubbub.broker.work_queue import OpenTaker
 from hubbub.broker.work_settings import WorkQueueSettings
 from hubbub.log.memory import MemoryLog
 

@@ -169,12 +169,12 @@ class Broker:
         """Write down where every subscription and queue stands. Raises StorageError."""
         self.subscriptions.store()
         self.queues.store()
-        self.work_queues.flush()
 
     def close(self) -> None:
         """Write down where everyone stands and let go of the log."""
         try:
             self.store()
+            self.work_queues.close()
         finally:
             self.log.close()
 

@@ -15,6 +15,7 @@ cdef class QueueLog:
     cdef readonly OffsetSet live
     cdef readonly int64_t live_bytes  # of the values of what is needed
     cdef int64_t end            # what follows the last record of the queue
+    cdef int64_t delivered_before  # those of lower orders may have been, before a start
     cdef int64_t untrimmed      # bytes appended since the last trim
     cdef RecordWriter _writer
     cdef BatchBuilder _batch    # under way
@@ -31,6 +32,7 @@ cdef class QueueLog:
     cdef int settle(self, int64_t offset, Py_ssize_t size) except -1
     cdef int attempt(self, int64_t offset, int deliveries) except -1
     cdef object write(self, Place* places, Py_ssize_t count, int highest, int64_t now_ms)
+    cdef int close(self, int64_t order, int64_t now_ms) except -1
     cdef Item read(self, int64_t offset)
     cdef int _stored(self, Place* places, Py_ssize_t* first, Py_ssize_t after) except -1
     cdef int _begin(self, int64_t now_ms) except -1

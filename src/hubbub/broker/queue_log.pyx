@@ -6,7 +6,7 @@ Which of its messages are still needed is known to the offset; what lies before 
 
 from libc.stdlib cimport free, realloc
 
-from hubbub.broker.queue_records cimport add_attempts, add_settled
+from hubbub.broker.queue_records cimport add_attempts, add_closed, add_settled
 
 from hubbub.log.builder import BatchBuilder as NewBatch
 from hubbub.model.errors import (
@@ -132,6 +132,14 @@ cdef class QueueLog:
             self._settled, self._settled_room = grown, room
         self._settled[self._settled_count] = offset
         self._settled_count += 1
+        return 0
+
+    cdef int close(self, int64_t order, int64_t now_ms) except -1:
+        """Nothing follows, and nothing from ``order`` on was delivered. Raises StorageError."""
+        if self.live.count:
+            self._begin(now_ms)
+            add_closed(self._batch, now_ms, max(order, self.delivered_before))
+            self._append(now_ms)
         return 0
 
     # Reading.

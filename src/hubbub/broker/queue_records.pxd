@@ -9,6 +9,7 @@ cdef enum Kind:
     MESSAGE = 109               # "m"
     SETTLED = 115               # "s"
     ATTEMPTS = 97               # "a"
+    CLOSED = 99                 # "c"
 
 
 cdef struct Stored:
@@ -28,6 +29,7 @@ cdef class Records:
     cdef Py_ssize_t find(self, int64_t offset) noexcept
     cdef int place(self, Py_ssize_t index, Place* place) except -1
     cdef Item item(self, Py_ssize_t index)
+    cdef int64_t order(self, Py_ssize_t index) except -1
     cdef list numbers(self, Py_ssize_t index)
     cdef Stored* _add(self) except NULL
 
@@ -42,4 +44,5 @@ cdef class RecordWriter:
 
 cdef int add_settled(BatchBuilder batch, int64_t now_ms, int64_t* offsets,
                      Py_ssize_t count) except -1
+cdef int add_closed(BatchBuilder batch, int64_t now_ms, int64_t order) except -1
 cdef int add_attempts(BatchBuilder batch, int64_t now_ms, dict attempts) except -1

@@ -3,7 +3,8 @@
 
 The first byte of a record's key is its kind. A message has its place in the key, its mark in a
 header and its value where a value is. What was settled is ranges of offsets, and attempts are
-offsets with how often each was given back; both are numbers that follow the kind.
+offsets with how often each was given back; both are numbers that follow the kind. An orderly end
+says which orders may have been delivered.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -103,6 +104,14 @@ cdef int add_attempts(BatchBuilder batch, int64_t now_ms, dict attempts) except 
     return batch.add(now_ms, out.data, out.size, NULL, -1, NO_HEADERS)
 
 
+cdef int add_closed(BatchBuilder batch, int64_t now_ms, int64_t order) except -1:
+    """Add that nothing from ``order`` on was ever delivered."""
+    cdef uint8_t[9] key
+    key[0] = CLOSED
+    store64(&key[1], order)
+    return batch.add(now_ms, key, sizeof(key), NULL, -1, NO_HEADERS)
+
+
 cdef int by_number(const void* first, const void* second) noexcept nogil:
     cdef int64_t left = (<const int64_t*>first)[0]
     cdef int64_t right = (<const int64_t*>second)[0]
@@ -167,6 +176,13 @@ cdef class Records:
                 <const char*>stored.record.value, max(stored.record.value_size, 0)),
             mark, stored.timestamp_ms, <int64_t>load64(stored.record.key + AT_TTL),
             stored.record.key[AT_LEVEL], True)
+
+    cdef int64_t order(self, Py_ssize_t index) except -1:
+        """What an orderly end says."""
+        cdef Record* record = &self.at[index].record
+        if record.key_size != 9:
+            raise CorruptBatchError("an end of a queue without an order")
+        return <int64_t>load64(record.key + 1)
 
     cdef list numbers(self, Py_ssize_t index):
         """What follows the kind in the key, by twos; the first of each two as it was given."""

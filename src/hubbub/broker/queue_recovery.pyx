@@ -1,9 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """What a work queue held, found again in its log after a start."""
 
+from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport free, qsort, realloc
 
-from hubbub.broker.queue_records cimport ATTEMPTS, MESSAGE, SETTLED, Records
+from hubbub.broker.queue_records cimport ATTEMPTS, CLOSED, MESSAGE, SETTLED, Records
 from hubbub.broker.waiting_line cimport Place
 
 from hubbub.log.reader import READ_BYTES
@@ -87,6 +88,7 @@ cdef int64_t recover(QueueLog log, WaitingLine line) except -1:
         line.push(min(found.level, line.highest), &found.place)
         log.live_bytes += found.place.size
         next_order = found.place.order + 1
+    log.delivered_before = min(log.delivered_before, next_order)
     return next_order
 
 
@@ -102,6 +104,7 @@ cdef int64_t replay(Records records, int64_t start, QueueLog log, _Finds finds,
         kind = records.kind(index)
         if offset < start:
             continue
+        log.delivered_before = records.order(index) if kind == CLOSED else INT64_MAX
         if kind == MESSAGE:
             found = finds.add()
             found.level = records.place(index, &found.place)

@@ -1,7 +1,21 @@
 from collections.abc import Iterator
 
-class Creditor:
-    """Somebody who says how many more messages they take right now."""
+from hubbub.broker.leases import Entry
+from hubbub.broker.observer import Subscriber
+
+class Taker:
+    """Somebody who takes from queues; native code overrides ``credit`` and ``deliver``."""
+
+    subscriber: Subscriber | None
+
+class OpenTaker(Taker):
+    """A taker in Python."""
+
+    @property
+    def room(self) -> int:
+        """How many more it takes right now."""
+    def take(self, entry: Entry) -> None:
+        """Take one; it may settle it at once."""
 
 class Takers:
     """Whose turn it is: equals take turns one by one, and higher priorities come first.
@@ -10,9 +24,9 @@ class Takers:
     """
 
     def __init__(self, single: bool = False) -> None: ...
-    def __iter__(self) -> Iterator[Creditor]: ...
+    def __iter__(self) -> Iterator[Taker]: ...
     @property
-    def active(self) -> Creditor | None:
+    def active(self) -> Taker | None:
         """Who is the only one to get anything, where that is so."""
     @property
     def count(self) -> int: ...

@@ -2,10 +2,31 @@
 """Whose turn it is among those who take from a queue."""
 
 
-cdef class Creditor:
+cdef class Taker:
 
     cdef Py_ssize_t credit(self) except -1:
         """How many more it takes right now; never negative."""
+        return 0
+
+    cdef int deliver(self, Entry entry) except -1:
+        """Take it; it is the taker's to settle or to give back."""
+        return 0
+
+
+cdef class OpenTaker(Taker):
+
+    @property
+    def room(self):
+        return 0
+
+    def take(self, entry):
+        """See the stub."""
+
+    cdef Py_ssize_t credit(self) except -1:
+        return max(0, self.room)
+
+    cdef int deliver(self, Entry entry) except -1:
+        self.take(entry)
         return 0
 
 
@@ -27,13 +48,13 @@ cdef class Takers:
         for group in self._groups:
             yield from (<_Group>group).takers
 
-    cdef Creditor next(self):
+    cdef Taker next(self):
         """Who gets the next one; None where nobody has room.
 
         Those of a lower priority get something only when all above them have no room.
         """
         cdef _Group group
-        cdef Creditor taker
+        cdef Taker taker
         if self._single:
             taker = self.active
             return taker if taker is not None and taker.credit() > 0 else None
@@ -42,13 +63,13 @@ cdef class Takers:
             for _ in range(len(group.takers)):
                 if group.turn >= len(group.takers):
                     group.turn = 0
-                taker = <Creditor>group.takers[group.turn]
+                taker = <Taker>group.takers[group.turn]
                 group.turn += 1
                 if taker.credit() > 0:
                     return taker
         return None
 
-    cdef int add(self, Creditor taker, int priority) except -1:
+    cdef int add(self, Taker taker, int priority) except -1:
         """One more; the last of its priority."""
         cdef Py_ssize_t at = 0
         cdef _Group group
@@ -66,7 +87,7 @@ cdef class Takers:
             self.active = taker
         return 0
 
-    cdef bint remove(self, Creditor taker) except -1:
+    cdef bint remove(self, Taker taker) except -1:
         """One less; whether it was there. Where one is active, the first of all follows it."""
         cdef _Group group
         cdef Py_ssize_t at

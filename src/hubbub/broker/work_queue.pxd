@@ -1,46 +1,21 @@
-from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
+from hubbub.broker.leases cimport Entry, Leases, Lender
 from hubbub.broker.queue_log cimport QueueLog
-from hubbub.broker.queue_rewriting cimport Rewriting
-from hubbub.broker.takers cimport Creditor, Takers
+from hubbub.broker.takers cimport Taker, Takers
 from hubbub.broker.waiting_line cimport Place, WaitingLine
 from hubbub.broker.work_item cimport Item
-from hubbub.broker.work_round cimport Noting, Round
+from hubbub.broker.work_round cimport Round
 
 
-cdef class Entry:
-    cdef readonly WorkQueue queue
-    cdef readonly int64_t offset
-    cdef readonly int64_t order
-    cdef readonly int64_t expires_ms
-    cdef readonly int deliveries
-    cdef Item _item
-    cdef int _size              # of its value
-    cdef int _level
-    cdef int _state
-    cdef PyObject* _before      # those leased before and after it, only borrowed
-    cdef PyObject* _after
-
-    cpdef Item item(self)
-
-
-cdef class Taker(Creditor):
-    cdef public object subscriber
-
-    cdef int deliver(self, Entry entry) except -1
-
-
-cdef class WorkQueue(Noting):
+cdef class WorkQueue(Lender):
     cdef readonly str name
     cdef readonly object settings
     cdef readonly bytes attributes
-    cdef readonly Py_ssize_t unsettled
     cdef readonly bint deleted
     cdef public object on_dead
     cdef public object on_consumers_gone
     cdef public int64_t held_most
-    cdef readonly QueueLog log
     cdef object _on_grown       # called when much was appended to the log
     cdef int64_t _ttl_ms        # -1: none
     cdef int64_t _most          # messages that may wait
@@ -49,14 +24,11 @@ cdef class WorkQueue(Noting):
     cdef bint _refuses
     cdef int _delivery_limit    # -1: none
     cdef int64_t _next_order
+    cdef int64_t _delivered_before  # nothing from this order on was ever delivered
     cdef WaitingLine _waiting
     cdef int64_t _waiting_held  # bytes in memory of what is stored and waits
     cdef int64_t _page_at       # how many of them are too many
     cdef Takers _takers
-    cdef PyObject* _first_lease
-    cdef PyObject* _last_lease
-    cdef PyObject* _held_lease  # those before it are in the log only
-    cdef int64_t _leased_held   # bytes in memory of what is stored and leased
     cdef Place* _fresh          # put since the last flush
     cdef Py_ssize_t _fresh_count
     cdef Py_ssize_t _fresh_room
@@ -65,24 +37,21 @@ cdef class WorkQueue(Noting):
     cdef object _retry          # for what the disk refused
 
     cpdef int put(self, Item item) except -1
-    cpdef int settle(self, Entry entry) except -1
-    cpdef int give_back(self, Entry entry, bint counts) except -1
-    cpdef int reject(self, Entry entry) except -1
     cpdef int wake(self) except -1
     cpdef Entry get(self)
+    cdef int _deliver(self, Taker taker, Entry entry) except -1
+    cdef int _hand_out_early(self) except -1
     cdef bint _is_full(self, Item item) noexcept
     cdef int _level_of(self, Item item) noexcept
     cdef int _add_fresh(self, Item item) except -1
     cdef int _store(self) except -1
     cdef bint _load_head(self) except -1
     cdef int _taken(self, Place* place) noexcept
-    cdef Entry _lease(self, Place* place, int level)
-    cdef int _end_lease(self, Entry entry) noexcept
+    cdef Entry _lease(self, Place* place)
     cdef int _let_go(self) except -1
     cdef int _bury(self, Entry entry, str reason) except -1
     cdef bint _bury_head(self, str reason) except -1
     cdef int _expire(self) except -1
     cdef int _arm(self) except -1
     cdef int _try_again(self) except -1
-    cdef int _rewrite_leases(self, Rewriting rewriting) except -1
     cdef int _forget(self, Place* place) except -1

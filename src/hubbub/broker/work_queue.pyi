@@ -1,48 +1,13 @@
 from collections.abc import Callable
 
-from hubbub.broker.observer import Subscriber
+from hubbub.broker.leases import Entry, Lender
 from hubbub.broker.queue_log import QueueLog
-from hubbub.broker.takers import Creditor
+from hubbub.broker.takers import Taker
 from hubbub.broker.work_item import Item
-from hubbub.broker.work_round import Noting, Round
+from hubbub.broker.work_round import Round
 from hubbub.broker.work_settings import WorkQueueSettings
 
-class Entry:
-    """An item on lease: whoever has it settles it, gives it back or rejects it, once.
-
-    ``offset`` is where it is stored (-1: nowhere), ``order`` its place in the queue, ``deliveries`` how
-    often it was given back.
-    """
-
-    @property
-    def queue(self) -> WorkQueue: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def order(self) -> int: ...
-    @property
-    def expires_ms(self) -> int:
-        """Unix time; -1: never."""
-    @property
-    def deliveries(self) -> int: ...
-    def item(self) -> Item:
-        """The message, read again where it is not in memory. Raises StorageError."""
-
-class Taker(Creditor):
-    """Somebody who takes from queues; native code overrides ``credit`` and ``deliver``."""
-
-    subscriber: Subscriber | None
-
-class OpenTaker(Taker):
-    """A taker in Python."""
-
-    @property
-    def room(self) -> int:
-        """How many more it takes right now."""
-    def take(self, entry: Entry) -> None:
-        """Take one. Never raises; it may settle it at once."""
-
-class WorkQueue(Noting):
+class WorkQueue(Lender):
     """Messages in the order in which they came, each for one taker."""
 
     on_dead: Callable[[Entry, str], None] | None
@@ -63,9 +28,6 @@ class WorkQueue(Noting):
         log: QueueLog | None = None,
         on_grown: Callable[[WorkQueue], None] | None = None,
     ) -> None: ...
-    @property
-    def log(self) -> QueueLog | None:
-        """Where it keeps what is persistent, if it is durable."""
     @property
     def name(self) -> str: ...
     @property
@@ -91,12 +53,6 @@ class WorkQueue(Noting):
         """The only one to get anything, where that is so."""
     def put(self, item: Item) -> int:
         """Add an item, at the next flush; 0 if the queue is full and refuses it, else 1."""
-    def settle(self, entry: Entry) -> int:
-        """The entry is done with; ignored if it is already."""
-    def give_back(self, entry: Entry, counts: bool) -> int:
-        """Let it wait again in its old place; ``counts`` says whether that was a delivery."""
-    def reject(self, entry: Entry) -> int:
-        """Nobody can handle it: it is a dead letter."""
     def get(self) -> Entry | None:
         """Lease the first of what waits, whoever else wants it."""
     def join(self, taker: Taker, priority: int = 0) -> None:
@@ -121,5 +77,7 @@ class WorkQueue(Noting):
         """
     def settle_stored(self, offset: int, size: int) -> None:
         """A dead letter, of a value of ``size`` bytes, is safe where it is now."""
+    def rest(self) -> None:
+        """The broker stops: note what was delivered, for ``redelivered`` to know. Raises StorageError."""
     def close(self) -> None:
         """The queue is gone, and what it holds with it."""

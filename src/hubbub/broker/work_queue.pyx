@@ -7,26 +7,24 @@ so that nobody has a message that a crash could take out of the queue.
 
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdlib cimport free, realloc
 
 from hubbub.broker.queue_log cimport REFUSED
 from hubbub.broker.queue_paging cimport load, page_out
 from hubbub.broker.queue_recovery cimport recover
+from hubbub.broker.queue_rewriting cimport Rewriting
 from hubbub.broker.work_item cimport hold, release, weight
 
 import logging
 
-from hubbub.model.errors import HubbubError, StorageError
+from hubbub.model.errors import HubbubError
 
 logger = logging.getLogger(__name__)
 
 cdef extern from "Python.h":
     void _decref "Py_DECREF" (PyObject*)
-
-cdef enum:
-    LEASED = 1
-    GONE = 2
 
 cdef int64_t NO_LIMIT = 2 ** 62
 
@@ -42,50 +40,8 @@ cdef enum:
 RETRY_AFTER = 1.0
 
 
-@cython.no_gc
-@cython.freelist(1024)
-cdef class Entry:
-
-    def __dealloc__(self):
-        if self._state == LEASED:  # dropped by mistake: nobody may find it in the list
-            self.queue._end_lease(self)
-
-    cpdef Item item(self):
-        cdef Item item = self._item
-        if item is None:
-            if self.queue.log is not None and self.offset >= 0:
-                item = self.queue.log.read(self.offset)
-            if item is None:
-                raise StorageError("the message is lost")
-        return item
-
-
-cdef class Taker(Creditor):
-
-    cdef int deliver(self, Entry entry) except -1:
-        """Take it; it is the taker's to settle or to give back."""
-        return 0
-
-
-cdef class OpenTaker(Taker):
-
-    @property
-    def room(self):
-        return 0
-
-    def take(self, entry):
-        """See the stub."""
-
-    cdef Py_ssize_t credit(self) except -1:
-        return max(0, self.room)
-
-    cdef int deliver(self, Entry entry) except -1:
-        self.take(entry)
-        return 0
-
-
 @cython.final
-cdef class WorkQueue(Noting):
+cdef class WorkQueue(Lender):
 
     def __init__(self, str name not None, settings not None, Round work_round not None,
                  bytes attributes not None=b"", QueueLog log=None, on_grown=None):
@@ -102,11 +58,13 @@ cdef class WorkQueue(Noting):
         self._delivery_limit = -1 if limit is None else limit
         self._waiting = WaitingLine(settings.priorities)
         self._takers = Takers(settings.single_active)
+        self.leases = Leases()
         self.held_most = HELD_MOST
         self.log = log
         self._on_grown = on_grown
         if log is not None:
             self._next_order = recover(log, self._waiting)
+            self.recovered_before = self._delivered_before = log.delivered_before
             self.wake()
 
     def __dealloc__(self):
@@ -121,6 +79,10 @@ cdef class WorkQueue(Noting):
     @property
     def ready_bytes(self):
         return self._waiting.bytes + self._fresh_bytes
+
+    @property
+    def unsettled(self):
+        return self.leases.count
 
     @property
     def takers(self):
@@ -139,7 +101,7 @@ cdef class WorkQueue(Noting):
             # What came with it may find takers, and leave room.
             if self._fresh_count and self._takers.count:
                 self.write()
-                self.hand_out()
+                self._hand_out_early()
             if self._is_full(item):
                 return 0
         self._add_fresh(item)
@@ -148,6 +110,13 @@ cdef class WorkQueue(Noting):
         self.round.news = True
         self.note()
         return 1
+
+    cdef int _hand_out_early(self) except -1:
+        try:
+            self.hand_out()
+        except Exception:
+            logger.exception("queue %s could not hand out", self.name)
+        return 0
 
     cdef bint _is_full(self, Item item) noexcept:
         return (self._waiting.count + self._fresh_count >= self._most
@@ -239,7 +208,7 @@ cdef class WorkQueue(Noting):
             if taker is None or not self._load_head():
                 break
             if self._waiting.pop(&place):
-                taker.deliver(self._lease(&place, self._waiting.top))
+                self._deliver(taker, self._lease(&place))
         self._expire()
         if self._limited and not self._refuses:
             while self._waiting.count > self._most or self._waiting.bytes > self._most_bytes:
@@ -249,6 +218,16 @@ cdef class WorkQueue(Noting):
             self._let_go()
         return self._arm()
 
+    cdef int _deliver(self, Taker taker, Entry entry) except -1:
+        if entry.order >= self._delivered_before:
+            self._delivered_before = entry.order + 1
+        try:
+            taker.deliver(entry)
+        except BaseException:
+            self.give_back(entry, False)
+            raise
+        return 0
+
     cpdef Entry get(self):
         cdef Place place
         if self._fresh_count:
@@ -257,8 +236,9 @@ cdef class WorkQueue(Noting):
         self._expire()
         if not self._load_head() or not self._waiting.pop(&place):
             return None
-        entry = self._lease(&place, self._waiting.top)
+        entry = self._lease(&place)
         self._arm()
+        self._delivered_before = max(self._delivered_before, entry.order + 1)
         return entry
 
     cdef bint _load_head(self) except -1:
@@ -282,7 +262,6 @@ cdef class WorkQueue(Noting):
 
     cdef int _let_go(self) except -1:
         """Keep in the log only what is stored and not near its turn, where it is much."""
-        cdef Entry entry
         if self._waiting_held > max(self.held_most, self._page_at):
             self._waiting_held -= page_out(
                 self._waiting, self.log, self.round.held,
@@ -291,73 +270,22 @@ cdef class WorkQueue(Noting):
             self._page_at = self._waiting_held + self.held_most // 16
         elif self._waiting_held < self.held_most:
             self._page_at = 0
-        while self._leased_held > self.held_most and self._held_lease != NULL:
-            entry = <Entry>self._held_lease
-            if entry.offset >= 0 and entry._item is not None:
-                if not self.log.is_durable(entry.offset):
-                    break
-                self._leased_held -= weight(entry._item)
-                release(self.round.held, entry._item)
-                entry._item = None
-            self._held_lease = entry._after
-        return 0
+        return self.leases.let_go(self.log, self.round.held, self.held_most)
 
     def page_out(self, int64_t most):
         if self.log is not None and self._waiting_held > most:
             self._waiting_held -= page_out(
                 self._waiting, self.log, self.round.held, self._waiting_held - most, True)
 
+    cdef Entry _lease(self, Place* place):
+        """A lease of what was just taken out of the line."""
+        self._taken(place)
+        return self.leases.begin(self, place, self._waiting.top)
+
     cdef int _taken(self, Place* place) noexcept:
         """The place was taken out of the line."""
         if place.offset >= 0 and place.item != NULL:
             self._waiting_held -= weight(<Item>place.item)
-        return 0
-
-    cdef Entry _lease(self, Place* place, int level):
-        """A lease of what was taken out of the line, with its reference."""
-        cdef Entry entry = Entry.__new__(Entry)
-        self._taken(place)
-        entry.queue = self
-        entry.offset = place.offset
-        entry.order = place.order
-        entry.expires_ms = place.expires_ms
-        entry.deliveries = place.deliveries
-        entry._size = place.size
-        entry._level = level
-        entry._state = LEASED
-        if place.item != NULL:
-            entry._item = <Item>place.item
-            _decref(place.item)
-            if place.offset >= 0:
-                self._leased_held += weight(entry._item)
-        self.unsettled += 1
-        entry._before = self._last_lease
-        entry._after = NULL
-        if self._last_lease == NULL:
-            self._first_lease = <PyObject*>entry
-        else:
-            (<Entry>self._last_lease)._after = <PyObject*>entry
-        self._last_lease = <PyObject*>entry
-        if self._held_lease == NULL:
-            self._held_lease = <PyObject*>entry
-        return entry
-
-    cdef int _end_lease(self, Entry entry) noexcept:
-        """Whoever has the entry can do nothing more with it."""
-        entry._state = GONE
-        self.unsettled -= 1
-        if entry._before == NULL:
-            self._first_lease = entry._after
-        else:
-            (<Entry>entry._before)._after = entry._after
-        if entry._after == NULL:
-            self._last_lease = entry._before
-        else:
-            (<Entry>entry._after)._before = entry._before
-        if self._held_lease == <PyObject*>entry:
-            self._held_lease = entry._after
-        if entry.offset >= 0 and entry._item is not None:
-            self._leased_held -= weight(entry._item)
         return 0
 
     cdef int _expire(self) except -1:
@@ -374,6 +302,8 @@ cdef class WorkQueue(Noting):
         cdef Place* head = self._waiting.head()
         if head == NULL or head.expires_ms < 0 or self.deleted:
             return 0
+        if self._retry is not None:
+            return 0  # it cannot be read now, and is looked at again then
         timers = self.round.timers
         seconds = max(head.expires_ms - self.round.now_ms, 1) / 1000
         if self._timer is not None:
@@ -401,13 +331,13 @@ cdef class WorkQueue(Noting):
     # Settling.
 
     cpdef int settle(self, Entry entry) except -1:
-        if entry._state != LEASED or entry.queue is not self:
+        if not entry.leased or entry.queue is not self:
             return 0
-        self._end_lease(entry)
-        if entry._item is not None:
-            release(self.round.held, entry._item)
+        self.leases.end(entry)
+        if entry.held is not None:
+            release(self.round.held, entry.held)
         if entry.offset >= 0 and self.log is not None:
-            self.log.settle(entry.offset, entry._size)
+            self.log.settle(entry.offset, entry.size)
             self.note()
         elif self._waiting.count:
             self.note()  # its taker has room again
@@ -415,7 +345,7 @@ cdef class WorkQueue(Noting):
 
     cpdef int give_back(self, Entry entry, bint counts) except -1:
         cdef Place place
-        if entry._state != LEASED or entry.queue is not self:
+        if not entry.leased or entry.queue is not self:
             return 0
         if self.deleted:
             return self.settle(entry)
@@ -425,24 +355,24 @@ cdef class WorkQueue(Noting):
                 return self._bury(entry, "delivery_limit")
             if entry.offset >= 0:
                 self.log.attempt(entry.offset, entry.deliveries)
-        self._end_lease(entry)
+        self.leases.end(entry)
         place.order = entry.order
         place.offset = entry.offset
         place.expires_ms = entry.expires_ms
         place.deliveries = entry.deliveries
-        place.size = entry._size
+        place.size = entry.size
         place.item = NULL
-        if entry._item is not None:
-            place.item = <PyObject*>entry._item
-            Py_INCREF(entry._item)
+        if entry.held is not None:
+            place.item = <PyObject*>entry.held
+            Py_INCREF(entry.held)
             if entry.offset >= 0:
-                self._waiting_held += weight(entry._item)
-        self._waiting.give_back(entry._level, &place)
+                self._waiting_held += weight(entry.held)
+        self._waiting.give_back(entry.level, &place)
         self.note()
         return 0
 
     cpdef int reject(self, Entry entry) except -1:
-        if entry._state == LEASED and entry.queue is self:
+        if entry.leased and entry.queue is self:
             self._bury(entry, "rejected")
         return 0
 
@@ -455,7 +385,7 @@ cdef class WorkQueue(Noting):
         elif not self._load_head():
             return False
         elif self._waiting.pop(&place):
-            self._bury(self._lease(&place, self._waiting.top), reason)
+            self._bury(self._lease(&place), reason)
         return True
 
     cdef int _bury(self, Entry entry, str reason) except -1:
@@ -469,12 +399,12 @@ cdef class WorkQueue(Noting):
             except Exception:
                 logger.exception("a dead letter of queue %s is lost", self.name)
             self.round.targets = before
-        if targets and entry.offset >= 0 and self.log is not None and entry._state == LEASED:
+        if targets and entry.offset >= 0 and self.log is not None and entry.leased:
             # Power loss could take it back there: here it is settled when it is durable there.
-            self.round.buried.append((self, entry.offset, entry._size, targets))
-            self._end_lease(entry)
-            if entry._item is not None:
-                release(self.round.held, entry._item)
+            self.round.buried.append((self, entry.offset, entry.size, targets))
+            self.leases.end(entry)
+            if entry.held is not None:
+                release(self.round.held, entry.held)
             return self.note()
         return self.settle(entry)
 
@@ -539,39 +469,20 @@ cdef class WorkQueue(Noting):
     def rewrite(self, int64_t limit):
         cdef Rewriting rewriting = Rewriting(
             self.log, self.round.held, limit, self.round.timers.wall_ms)
-        cdef int64_t leased = -1
+        cdef int64_t held = self.leases.held_bytes
         try:
-            self._rewrite_leases(rewriting)
-            leased = rewriting.loaded
+            self.leases.rewrite(rewriting)
             rewriting.add_line(self._waiting)
             if rewriting.count:
                 rewriting.finish()
         finally:
-            if leased < 0:
-                leased = rewriting.loaded
-            self._leased_held += leased
-            self._waiting_held += rewriting.loaded - leased
-            self._held_lease = self._first_lease
+            self._waiting_held += rewriting.loaded - (self.leases.held_bytes - held)
             self.note()  # what was read may be too much to hold
         return rewriting.count > 0
 
-    cdef int _rewrite_leases(self, Rewriting rewriting) except -1:
-        cdef PyObject* at = self._first_lease
-        cdef Entry entry
-        cdef Place place
-        while at != NULL:
-            entry = <Entry>at
-            place.order = entry.order
-            place.offset = entry.offset
-            place.expires_ms = entry.expires_ms
-            place.deliveries = entry.deliveries
-            place.item = NULL if entry._item is None else <PyObject*>entry._item
-            rewriting.add(&place, entry._level, &entry.offset)
-            if entry._item is None and place.item != NULL:
-                entry._item = <Item>place.item
-                _decref(place.item)
-            at = entry._after
-        return 0
+    def rest(self):
+        if self.log is not None:
+            self.log.close(self._delivered_before, self.round.timers.wall_ms)
 
     def close(self):
         self.deleted = True

@@ -127,6 +127,12 @@ class WorkQueues:
         for queue in tuple(self._durable):
             contain(self._trim, queue)
 
+    def close(self) -> None:
+        """Store what was put and settled, and what was delivered. Raises StorageError."""
+        self.flush()
+        for queue in self._durable:
+            queue.rest()
+
     # What is stored.
 
     def _create_durable(self, entry: WorkQueueEntry) -> WorkQueue:
