@@ -191,6 +191,20 @@ def test_the_same_death_is_counted_and_comes_to_the_front(place: Place) -> None:
     assert headers["x-last-death-queue"] == "q"
 
 
+def test_the_first_death_stays_the_first(place: Place) -> None:
+    place.declare("q", {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "r"})
+    place.declare("r", {"x-dead-letter-exchange": "dlx", "x-message-ttl": 1000})
+    place.bind("q", "amq.direct", "k")
+    place.publish("amq.direct", "k")
+    reject(place, "q")
+    place.advance(1)
+    [(_, headers, _)] = place.take("graveyard")
+    story = [headers[f"x-first-death-{what}"] for what in ("reason", "queue", "exchange")]
+    assert story == ["rejected", "q", "amq.direct"]
+    story = [headers[f"x-last-death-{what}"] for what in ("reason", "queue", "exchange")]
+    assert story == ["expired", "r", ""]
+
+
 DEATHS = st.lists(
     st.tuples(st.sampled_from("abc"), st.sampled_from(["rejected", "expired", "maxlen"])),
     min_size=1,

@@ -311,6 +311,12 @@ def test_an_exclusive_queue_is_its_owners_alone_and_goes_with_it(place: Place) -
     assert place.broker.work_queues.get(queue.work.name) is None
 
 
+def test_a_queue_for_everybody_does_not_become_exclusive(place: Place) -> None:
+    place.declare("q")
+    text = refused(405, place.declare, "q", exclusive=True, owner=object())
+    assert text.startswith("cannot obtain exclusive access to locked queue 'q'")
+
+
 def test_a_queue_in_use_or_not_empty_stays_if_asked_to(place: Place) -> None:
     place.declare("q")
     place.publish("", "q")

@@ -101,7 +101,7 @@ class DeadLetters:
             item.persistent,
         )
         for target in queues:
-            if reason == "rejected" or not is_cycle(target.name, deaths):
+            if not is_cycle(target.name, deaths):
                 target.put(dead)
 
     def _letter(
