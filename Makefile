@@ -9,12 +9,12 @@ NATIVE := $(shell find src -name '*.pyx' -o -name '*.pxd')
 run: $(VENV)/.demo
 	$(BIN)/hubbub demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev  # a worker that crashes ends the run: where it is replaced, pytest waits for ever
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint --max-line-length 100 src
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not long"  # else a crash would hang
+	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0 -m "not long"
 
 soak: $(VENV)/.dev  # minutes, not seconds: crash rounds and large simulations
 	$(BIN)/pytest -m long

@@ -12,7 +12,7 @@ import pytest
 from bus_backends import WAIT, Box
 from hubbub import Broker, ClosedError, ConnectionLostError
 from hubbub.bus.outgoing import MAX_UNSENT_BYTES, NOTICE, Outgoing
-from hubbub.model.errors import InvalidSettingsError, MessageTooLargeError
+from hubbub.model.errors import HubbubError, InvalidSettingsError, MessageTooLargeError
 from hubbub.protocols.bus import codec
 from loopback_server import LoopbackServer
 
@@ -151,6 +151,34 @@ def test_what_was_published_before_a_close_is_published(server):
                 under_way = [publisher.publish_soon("numbers", b"1") for _ in range(1000)]
             assert all(each.done() and each.exception() is None for each in under_way)
         assert len(box.take(20_000)) == 20_000
+
+
+def test_a_close_does_not_wait_for_a_server_that_is_gone():
+    """Not for what was never sent either, because the server had stopped reading."""
+
+    def serve():
+        connection, _ = listening.accept()
+        connection.recv(1000)
+        connection.sendall(WELCOME)
+        is_closing.wait(WAIT)
+        connection.close()
+
+    is_closing = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        url = f"hubbub://127.0.0.1:{listening.getsockname()[1]}"
+        broker = Broker.connect(url, timeout=10 * WAIT)
+        under_way = [broker.publish_soon("t", bytes(1024 * 1024)) for _ in range(20)]
+        closing = threading.Thread(target=broker.close, daemon=True)
+        closing.start()
+        while not broker._backend._closed:
+            pass
+        is_closing.set()
+        serving.join()
+        closing.join(WAIT)
+        assert not closing.is_alive()
+        assert all(isinstance(each.exception(0), HubbubError) for each in under_way)
 
 
 def test_a_frame_that_the_server_would_not_take_is_not_sent(server):

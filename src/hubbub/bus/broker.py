@@ -281,7 +281,10 @@ class Broker:
     # Ending
 
     def close(self) -> None:
-        """Let handlers at work finish, store where every group stands, and let go of everything."""
+        """Let handlers at work finish, store where every group stands, and let go of everything.
+
+        What is under way to a server is answered first, unless that takes longer than the timeout.
+        """
         for subscription in self._backend.subscriptions():
             subscription.mailbox.close()
         self._handlers.close()

@@ -295,10 +295,11 @@ class RemoteBackend:
         connection = self._connection
         if connection is None:
             return
-        calls = [asyncio.wrap_future(pending) for pending in tuple(self._calls.values())]
-        if calls:
-            # Those fail at once whose connection is lost meanwhile.
-            await asyncio.wait(calls, timeout=self._timeout)
+        under_way = map(asyncio.wrap_future, tuple(self._calls.values()))
+        answers = asyncio.gather(*under_way, return_exceptions=True)
+        first: set[asyncio.Future[Any]] = {answers, connection.lost}
+        await asyncio.wait(first, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+        answers.cancel()  # of those that nobody will give, this loop is to hear nothing later
         connection.send(self._outgoing.take())
         connection.finish()
         await asyncio.wait([connection.lost], timeout=self._timeout)
