@@ -576,6 +576,20 @@ def test_pressure_is_told_when_it_begins_and_when_it_ends(bench):
     assert (told, memory.under_pressure) == ([True, False], False)
 
 
+def test_pressure_ends_with_the_last_settlement_where_nothing_waits(bench):
+    memory = bench.queues.memory
+    memory.marks = MemoryMarks(high=10_000, low=5000)
+    told = []
+    memory.on_pressure = told.append
+    queue = bench.open()
+    tray = bench.join(queue)
+    bench.put(queue, *[b"x" * 1000] * 20)
+    assert (told, queue.ready) == ([True], 0)
+    tray.settle()
+    bench.queues.flush()
+    assert told == [True, False]
+
+
 def test_queues_together_let_go_of_what_is_stored_before_anybody_is_held_back(bench):
     bench.queues.memory.marks = MemoryMarks(page=500_000, page_each=10_000)
     queues = [durable(bench, str(number)) for number in range(10)]

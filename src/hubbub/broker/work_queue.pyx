@@ -339,8 +339,8 @@ cdef class WorkQueue(Lender):
         if entry.offset >= 0 and self.log is not None:
             self.log.settle(entry.offset, entry.size)
             self.note()
-        elif self._waiting.count:
-            self.note()  # its taker has room again
+        elif self._waiting.count or self.round.is_relieved():
+            self.note()  # its taker has room again, or publishers have
         return 0
 
     cpdef int give_back(self, Entry entry, bint counts) except -1:

@@ -29,5 +29,6 @@ cdef class Round:
     cdef int64_t _high
 
     cpdef int flush(self) except -1
+    cdef bint is_relieved(self) noexcept
     cdef int _later(self) except -1
     cdef int _ask(self) except -1

@@ -48,6 +48,10 @@ cdef class Round:
     def attend(self, int64_t low, int64_t high):
         self._low, self._high = low, high
 
+    cdef bint is_relieved(self) noexcept:
+        """Whether so little is in memory that somebody waits to hear of it."""
+        return self.held.bytes < self._low
+
     def take_buried(self):
         buried, self.buried = self.buried, []
         return buried
