@@ -694,6 +694,23 @@ def test_a_few_old_messages_do_not_keep_a_large_log(bench):
     queue.give_back(queue.get(), True)
     leased = [queue.get() for _ in range(3)]
     queue.give_back(leased.pop(1), False)
+def test_what_came_back_and_is_on_disk_does_not_look_through_all_that_waits(bench):
+    def seconds_to_drain(behind):
+        queue = durable(bench, f"{behind} behind")
+        queue.held_most = 100_000
+        tray = bench.join(queue)
+        fill(bench, queue, 20_000, size=1)
+        queue.leave(tray)
+        bench.put(queue, *[b"behind"] * behind)
+        tray.give_back()
+        bench.queues.flush()
+        start = time.process_time()
+        assert len(bench.join(queue, settles=True).values) == 20_000 + behind
+        return time.process_time() - start
+
+    assert seconds_to_drain(20_000) < 10 * seconds_to_drain(0)
+
+
     for _ in range(10):
         fill(bench, queue, 50)
         settle_all_but_old(bench, queue)
