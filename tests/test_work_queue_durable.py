@@ -776,6 +776,30 @@ def test_the_old_place_of_what_is_stored_anew_stays_until_the_new_one_is_durable
     store(bench, queue, *numbers(*range(5)))
     fill(bench, queue, 50)
     settle_all_but_old(bench, queue)
+def test_a_log_is_stored_anew_once_and_not_again_before_less_of_it_is_needed(bench):
+    bench.queues.rewrite_bytes = 20_000
+    queue = durable(bench)
+    store(bench, queue, *[b""] * 1000, mark=b"much more than the value")
+    first = end_of(queue)
+    trim_again_and_again(bench)
+    assert end_of(queue) <= first + 1001
+    tray = bench.join(queue)
+    for entry in tray.entries[10:]:
+        queue.settle(entry)
+    bench.queues.flush()
+    first = end_of(queue)
+    trim_again_and_again(bench)
+    assert end_of(queue) == queue.log.live.first() + 11 > first
+    assert [entry.item().mark for entry in tray.entries[:10]] == [b"much more than the value"] * 10
+
+
+def trim_again_and_again(bench):
+    for _ in range(5):
+        bench.queues.trim()
+        for _ in range(5):
+            bench.pass_time()
+
+
     bench.log.sync()
     bench.queues.trim()
     bench.pass_time()
