@@ -178,6 +178,21 @@ def test_commit_waits_for_all_that_it_stored():
     for name, more in (("q", {}), ("s", {"x-queue-type": "stream"})):
         channel.send("queue.declare", queue=name, durable=True, arguments=table_of(more))
         log.sync()
+def test_a_cancellation_comes_behind_the_answer_that_the_disk_delays():
+    log = HeldLog()
+    listener = amqp_listener(log)
+    channel = Connection(listener).channel()
+    channel.send("queue.declare", queue="q", durable=True)
+    log.sync()
+    channel.consume("q", "tag")
+    assert channel.names() == ["queue.declare-ok", "basic.consume-ok"]
+    channel.send("queue.delete", queue="q")
+    channel.send("queue.declare", queue="next")
+    assert channel.names() == []
+    log.sync()
+    assert channel.names() == ["queue.delete-ok", "basic.cancel", "queue.declare-ok"]
+
+
     channel.ask("tx.select")
     channel.publish("q", delivery_mode=2)
     channel.publish("s", delivery_mode=2)

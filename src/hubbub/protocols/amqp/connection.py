@@ -83,7 +83,7 @@ class AmqpConnection(AmqpReader):
         self._capabilities: dict[str, Any] = {}
         self._beats: Timer | None = None
         self._missed = 0
-        self._notices: list[bytes] | None = None  # while a method is carried out
+        self._notices: list[bytes] | None = None  # until a method is answered
         self._alarm: Timer | None = listener.timers.after(settings.handshake_timeout, outbox.abort)
         self.frame_max = _INITIAL_FRAME_MAX
         self.user = ""
@@ -115,6 +115,7 @@ class AmqpConnection(AmqpReader):
             self.failed(internal_error("nobody knows what of it the disk has"), b"")
             return
         self.write(answer)
+        self._write_notices()
         self.outbox.wake()
         self._listener.timers.after(0, self.resume)
 
@@ -132,6 +133,11 @@ class AmqpConnection(AmqpReader):
             self.write(notice)
         else:
             self._notices.append(notice)
+
+    def _write_notices(self) -> None:
+        notices, self._notices = self._notices, None
+        for notice in notices or ():
+            self.write(notice)
 
     def has_capability(self, name: str) -> bool:
         """Whether the client says that it understands this."""
@@ -217,9 +223,8 @@ class AmqpConnection(AmqpReader):
             try:
                 channel.handle(method)
             finally:
-                notices, self._notices = self._notices, None
-                for notice in notices:
-                    self.answer_when_durable((), notice)
+                if not self.waiting:
+                    self._write_notices()
             self.work_queues.flush()
 
     def unknown_channel(self, number: int, kind: int, payload: bytes) -> None:
