@@ -25,6 +25,7 @@ cdef class AmqpReader(StreamSession):
     cdef int _frame(self, int kind, int number, const uint8_t* payload, Py_ssize_t size) except -1
     cdef int _on_channel(self, ContentReader channel, int kind, const uint8_t* payload,
                          Py_ssize_t size) except -1
+    cdef int _note_published(self, ContentReader channel) except -1
     cdef int _method(self, ContentReader channel, const uint8_t* payload,
                      Py_ssize_t size) except -1
     cdef int _finish(self) except -1

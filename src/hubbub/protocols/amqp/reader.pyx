@@ -165,8 +165,7 @@ cdef class AmqpReader(StreamSession):
                 pass
             else:
                 # Here, and not where its method came, which may have been in an earlier chunk.
-                if channel not in self._published:
-                    self._published.append(channel)
+                self._note_published(channel)
                 if kind == FRAME_HEADER:
                     channel.header(payload, size)
                 else:
@@ -174,6 +173,13 @@ cdef class AmqpReader(StreamSession):
         except ChannelError as error:
             self._finish()
             self.channel_failed(channel, error, payload[:size] if kind == FRAME_METHOD else b"")
+        return 0
+
+    cdef int _note_published(self, ContentReader channel) except -1:
+        """More than once is as good as once, where channels take turns."""
+        cdef Py_ssize_t count = len(self._published)
+        if count == 0 or self._published[count - 1] is not channel:
+            self._published.append(channel)
         return 0
 
     cdef int _method(self, ContentReader channel, const uint8_t* payload,
