@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from amqp_session_double import Connection, amqp_listener, pass_time, published, restarted
 from held_log import HeldLog
+from hubbub.broker.outbox import Outbox
+from hubbub.broker.session import Peer
 from hubbub.model.errors import StorageFullError
 from hubbub.protocols.amqp import codec, contents
 from hubbub.protocols.amqp.tables import table_of
+from hubbub.protocols.redis.listener import RedisListener
 
 
 def test_persistent_to_a_stream_is_confirmed():
@@ -173,11 +178,6 @@ def test_answers_keep_their_order():
     ]  # fmt: skip
 
 
-def test_commit_waits_for_all_that_it_stored():
-    log, channel = held_channel()
-    for name, more in (("q", {}), ("s", {"x-queue-type": "stream"})):
-        channel.send("queue.declare", queue=name, durable=True, arguments=table_of(more))
-        log.sync()
 def test_a_cancellation_comes_behind_the_answer_that_the_disk_delays():
     log = HeldLog()
     listener = amqp_listener(log)
@@ -193,6 +193,11 @@ def test_a_cancellation_comes_behind_the_answer_that_the_disk_delays():
     assert channel.names() == ["queue.delete-ok", "basic.cancel", "queue.declare-ok"]
 
 
+def test_commit_waits_for_all_that_it_stored():
+    log, channel = held_channel()
+    for name, more in (("q", {}), ("s", {"x-queue-type": "stream"})):
+        channel.send("queue.declare", queue=name, durable=True, arguments=table_of(more))
+        log.sync()
     channel.ask("tx.select")
     channel.publish("q", delivery_mode=2)
     channel.publish("s", delivery_mode=2)
@@ -394,3 +399,45 @@ def test_quorum_queue_with_one_active_consumer_is_not_fetched_from():
     channel.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
     channel.send("basic.get", queue="q")
     assert closed_with(channel) == 405
+
+
+def test_a_large_transaction_reaches_others_in_portions():
+    listener = amqp_listener()
+    redis, outbox = RedisListener(listener.broker), Outbox()
+    redis.session(Peer(("127.0.0.1", 1), ("127.0.0.1", 6379)), outbox).receive(
+        b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n"
+    )
+    outbox.take()
+    channel = Connection(listener).channel()
+    channel.ask("tx.select")
+    channel.connection.session.receive(published(1, "a", b"x" * 100, "amq.topic") * 5000)
+    assert channel.ask("tx.commit").name == "tx.commit-ok"
+    chunks = outbox.take()
+    assert b"".join(chunks).count(b"x" * 100) == 5000
+    assert max(chunk.count(b"x" * 100) for chunk in chunks) <= 1024
+
+
+def seconds_to_receive(connection, frames):
+    start = time.process_time()
+    connection.session.receive(frames)
+    return time.process_time() - start
+
+
+def test_many_channels_that_take_turns_cost_as_much_as_one():
+    connection = Connection(amqp_listener())
+    for number in range(1, 2001):
+        connection.send(number, "channel.open")
+    turns = b"".join(published(number, "nowhere", b"") for number in range(1, 2001)) * 5
+    one = published(1, "nowhere", b"") * 10_000
+    assert seconds_to_receive(connection, turns) < 5 * seconds_to_receive(connection, one)
+
+
+def test_confirms_of_many_queues_cost_little_more_than_none():
+    channel = Connection(amqp_listener()).channel()
+    for number in range(1000):
+        channel.queue(f"q{number}", durable=True)
+        channel.send("queue.bind", queue=f"q{number}", exchange="amq.fanout")
+    frames = published(1, "", b"x", "amq.fanout", delivery_mode=2) * 20
+    without = seconds_to_receive(channel.connection, frames)
+    channel.ask("confirm.select")
+    assert seconds_to_receive(channel.connection, frames) < 3 * without

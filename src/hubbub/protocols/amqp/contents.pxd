@@ -52,7 +52,7 @@ cdef class ContentReader:
     cdef Py_ssize_t _size
     cdef bytearray _body
     cdef readonly Py_ssize_t max_message_size
-    cdef list _stored                   # where this burst's persistent messages are
+    cdef dict _stored                   # as keys, where this burst's persistent messages are
     cdef dict _refused                  # delivery tag -> why
 
     cdef int expect_method(self) except -1

@@ -93,9 +93,8 @@ cdef class AmqpPublisher:
                 channel._refused[tag] = error
         if outcome.stored:
             for channel in {place[0] for place in self._places}:
-                if channel._stored is None:
-                    channel._stored = []
-                channel._stored += outcome.stored
+                for stored in outcome.stored:
+                    channel.stored_in(stored)
         self.begin(source)
         return 0
 
@@ -244,13 +243,12 @@ cdef class ContentReader:
 
     def take_stored(self):
         stored, self._stored = self._stored, None
-        return stored or []
+        return list(stored or ())
 
     cpdef int stored_in(self, durable) except -1:
         if self._stored is None:
-            self._stored = []
-        if durable not in self._stored:
-            self._stored.append(durable)
+            self._stored = {}
+        self._stored[durable] = None
         return 0
 
     cdef int _put(self, object given, tuple queues, uint64_t tag) except -1:
@@ -285,6 +283,8 @@ cdef class ContentReader:
         cdef tuple observers
         if self._names is None:
             return 0
+        if publisher.burst.count >= MOST_IN_BURST:
+            publisher.flush(publisher.burst.source.principal)
         try:
             route = self._names.route(
                 <const uint8_t*>PyBytes_AS_STRING(self._key), PyBytes_GET_SIZE(self._key))
@@ -315,7 +315,7 @@ cdef class ContentReader:
         refused, self._refused = self._refused, None
         if self.confirming and self.published > self._confirmed:
             self._confirmed = self.published
-            self.confirm(self.published, stored or [], refused or {})
+            self.confirm(self.published, list(stored or ()), refused or {})
         return 0
 
 
