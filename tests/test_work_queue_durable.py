@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -629,6 +630,30 @@ def test_a_disk_that_cannot_be_read_now_is_tried_again(bench, monkeypatch):
     assert tray.values == numbers(1, 2)
 
 
+def test_many_that_expire_at_once_are_dead_letters_in_portions():
+    bench = on_disk()
+    queue = durable(bench, message_ttl_ms=1000)
+    fill(bench, queue, 10_000)
+    sync(bench)
+    bench = Bench(bench.log, now=9.0)
+    queue, letters = bench.queues.get("q"), bench.open("dead", durable=True)
+    letters.held_most = 1_000_000
+    queue.on_dead = lambda entry, _: letters.put(Item(entry.item().value, persistent=True))
+    tray = bench.join(queue)
+    assert queue.get() is None
+    most_in_a_turn = most_in_memory = 0
+    while queue.ready:
+        before = letters.ready
+        bench.pass_time(0.001)
+        most_in_a_turn = max(most_in_a_turn, letters.ready - before)
+        most_in_memory = max(most_in_memory, bench.queues.memory_bytes)
+        sync(bench)
+    assert 0 < most_in_a_turn <= 2000
+    assert most_in_memory < 6_000_000
+    found = [int(value.split(b":")[0]) for value in bench.drain(letters)]
+    assert (found, tray.values) == (list(range(10_000)), [])
+
+
 def test_a_dead_letter_that_cannot_be_read_now_waits_for_the_disk(bench, monkeypatch):
     store(bench, durable(bench, message_ttl_ms=1000), *numbers(1, 2))
     bench = Bench(bench.log, now=9.0)
@@ -647,6 +672,23 @@ def test_a_dead_letter_that_cannot_be_read_now_waits_for_the_disk(bench, monkeyp
     monkeypatch.undo()
     bench.pass_time(1.0)
     assert (letters, queue.ready) == (numbers(1, 2), 0)
+
+
+def test_what_came_back_and_is_on_disk_does_not_look_through_all_that_waits(bench):
+    def seconds_to_drain(behind):
+        queue = durable(bench, f"{behind} behind")
+        queue.held_most = 100_000
+        tray = bench.join(queue)
+        fill(bench, queue, 20_000, size=1)
+        queue.leave(tray)
+        bench.put(queue, *[b"behind"] * behind)
+        tray.give_back()
+        bench.queues.flush()
+        start = time.process_time()
+        assert len(bench.join(queue, settles=True).values) == 20_000 + behind
+        return time.process_time() - start
+
+    assert seconds_to_drain(20_000) < 10 * seconds_to_drain(0)
 
 
 # --- space on the disk ------------------------------------------------------------------------
@@ -694,23 +736,6 @@ def test_a_few_old_messages_do_not_keep_a_large_log(bench):
     queue.give_back(queue.get(), True)
     leased = [queue.get() for _ in range(3)]
     queue.give_back(leased.pop(1), False)
-def test_what_came_back_and_is_on_disk_does_not_look_through_all_that_waits(bench):
-    def seconds_to_drain(behind):
-        queue = durable(bench, f"{behind} behind")
-        queue.held_most = 100_000
-        tray = bench.join(queue)
-        fill(bench, queue, 20_000, size=1)
-        queue.leave(tray)
-        bench.put(queue, *[b"behind"] * behind)
-        tray.give_back()
-        bench.queues.flush()
-        start = time.process_time()
-        assert len(bench.join(queue, settles=True).values) == 20_000 + behind
-        return time.process_time() - start
-
-    assert seconds_to_drain(20_000) < 10 * seconds_to_drain(0)
-
-
     for _ in range(10):
         fill(bench, queue, 50)
         settle_all_but_old(bench, queue)
@@ -729,6 +754,30 @@ def test_what_came_back_and_is_on_disk_does_not_look_through_all_that_waits(benc
     queue.settle(leased[1])
     bench.queues.flush()
     assert queue.log.live.count == 0
+
+
+def test_a_log_is_stored_anew_once_and_not_again_before_less_of_it_is_needed(bench):
+    bench.queues.rewrite_bytes = 20_000
+    queue = durable(bench)
+    store(bench, queue, *[b""] * 1000, mark=b"much more than the value")
+    first = end_of(queue)
+    trim_again_and_again(bench)
+    assert end_of(queue) <= first + 1001
+    tray = bench.join(queue)
+    for entry in tray.entries[10:]:
+        queue.settle(entry)
+    bench.queues.flush()
+    first = end_of(queue)
+    trim_again_and_again(bench)
+    assert end_of(queue) == queue.log.live.first() + 11 > first
+    assert [entry.item().mark for entry in tray.entries[:10]] == [b"much more than the value"] * 10
+
+
+def trim_again_and_again(bench):
+    for _ in range(5):
+        bench.queues.trim()
+        for _ in range(5):
+            bench.pass_time()
 
 
 def settle_all_but_old(bench, queue):
@@ -776,30 +825,6 @@ def test_the_old_place_of_what_is_stored_anew_stays_until_the_new_one_is_durable
     store(bench, queue, *numbers(*range(5)))
     fill(bench, queue, 50)
     settle_all_but_old(bench, queue)
-def test_a_log_is_stored_anew_once_and_not_again_before_less_of_it_is_needed(bench):
-    bench.queues.rewrite_bytes = 20_000
-    queue = durable(bench)
-    store(bench, queue, *[b""] * 1000, mark=b"much more than the value")
-    first = end_of(queue)
-    trim_again_and_again(bench)
-    assert end_of(queue) <= first + 1001
-    tray = bench.join(queue)
-    for entry in tray.entries[10:]:
-        queue.settle(entry)
-    bench.queues.flush()
-    first = end_of(queue)
-    trim_again_and_again(bench)
-    assert end_of(queue) == queue.log.live.first() + 11 > first
-    assert [entry.item().mark for entry in tray.entries[:10]] == [b"much more than the value"] * 10
-
-
-def trim_again_and_again(bench):
-    for _ in range(5):
-        bench.queues.trim()
-        for _ in range(5):
-            bench.pass_time()
-
-
     bench.log.sync()
     bench.queues.trim()
     bench.pass_time()

@@ -52,6 +52,8 @@ cdef class WorkQueue(Lender):
     cdef int _bury(self, Entry entry, str reason) except -1
     cdef bint _bury_head(self, str reason) except -1
     cdef int _expire(self) except -1
+    cdef bint _expire_head(self, Place* head) except -1
+    cdef bint _is_late(self) noexcept
     cdef int _arm(self) except -1
     cdef int _try_again(self) except -1
     cdef int _forget(self, Place* place) except -1

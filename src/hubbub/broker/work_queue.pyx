@@ -201,7 +201,7 @@ cdef class WorkQueue(Lender):
                 break
             # On the very millisecond it is not late, so that one that may not wait finds a taker.
             if 0 <= head.expires_ms < self.round.now_ms:
-                if not self._bury_head("expired"):
+                if not self._expire_head(head):
                     break
                 continue
             taker = <Taker>self._takers.next()
@@ -232,9 +232,9 @@ cdef class WorkQueue(Lender):
         cdef Place place
         if self._fresh_count:
             self.round.flush()
-        self.round.now_ms = self.round.timers.wall_ms
+        self.round.begin()
         self._expire()
-        if not self._load_head() or not self._waiting.pop(&place):
+        if self._is_late() or not self._load_head() or not self._waiting.pop(&place):
             return None
         entry = self._lease(&place)
         self._arm()
@@ -290,12 +290,21 @@ cdef class WorkQueue(Lender):
 
     cdef int _expire(self) except -1:
         """What waits first is dropped as soon as its time has come, and only then."""
-        cdef Place* head = self._waiting.head()
-        while head != NULL and 0 <= head.expires_ms <= self.round.now_ms:
-            if not self._bury_head("expired"):
+        while self._is_late():
+            if not self._expire_head(self._waiting.head()):
                 break
-            head = self._waiting.head()
         return 0
+
+    cdef bint _expire_head(self, Place* head) except -1:
+        """Drop what waits first, whose time has come; False where that is not possible now."""
+        if self.on_dead is not None and not self.round.may_expire(head.size):
+            return False
+        return self._bury_head("expired")
+
+    cdef bint _is_late(self) noexcept:
+        """Whether what waits first should not be there any more."""
+        cdef Place* head = self._waiting.head()
+        return head != NULL and 0 <= head.expires_ms <= self.round.now_ms
 
     cdef int _arm(self) except -1:
         """Look again when what waits first will have expired."""
