@@ -501,6 +501,26 @@ def test_an_early_flush_of_a_refusing_queue_keeps_its_failure_for_the_publisher(
     assert tray.values == numbers(2, 3)
 
 
+def test_an_early_flush_has_a_failure_of_its_own_after_one_that_was_told():
+    disk = SimulatedDisk()
+    bench = on_disk(disk)
+    queue = durable(bench, max_length=1, overflow="reject")
+    tray = bench.join(queue)
+    done = []
+    for values in (numbers(1), numbers(2, 3)):
+        disk.fail("append", 1, errno.ENOSPC)
+        for value in values:
+            queue.put(Item(value, persistent=value != b"3"))
+        bench.queues.flush()
+        queue.when_durable(done.append)
+        disk.heal()
+    assert tray.values == numbers(3)
+    assert [type(failure) for failure in done] == [StorageFullError] * 2
+    store(bench, queue, b"4")
+    store(bench, queue, b"5")
+    assert (queue.failure, tray.values) == (None, numbers(3, 4, 5))
+
+
 # --- memory -----------------------------------------------------------------------------------
 
 

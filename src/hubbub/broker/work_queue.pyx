@@ -100,6 +100,7 @@ cdef class WorkQueue(Lender):
         if self._limited and self._refuses and self._is_full(item):
             # What came with it may find takers, and leave room.
             if self._fresh_count and self._takers.count:
+                self.round.forget_told(self)
                 self.write()
                 self._hand_out_early()
             if self._is_full(item):

@@ -33,6 +33,7 @@ cdef class Round:
     cpdef int flush(self) except -1
     cdef int begin(self) except -1
     cdef bint may_expire(self, int64_t size) noexcept
+    cdef int forget_told(self, Noting queue) except -1
     cdef bint is_relieved(self) noexcept
     cdef int _later(self) except -1
     cdef int _ask(self) except -1

@@ -66,6 +66,13 @@ cdef class Round:
         self._expired_bytes += size
         return True
 
+    cdef int forget_told(self, Noting queue) except -1:
+        """Before it writes on its own: the next flush leaves the failure that this may have."""
+        if self._failed and not self._flushing and queue in self._failed:
+            queue.failure = None
+            self._failed = [other for other in self._failed if other is not queue]
+        return 0
+
     cdef bint is_relieved(self) noexcept:
         """Whether so little is in memory that somebody waits to hear of it."""
         return self.held.bytes < self._low
