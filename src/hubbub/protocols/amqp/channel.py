@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
 from hubbub.protocols.amqp.addresses import ExchangeNames
-from hubbub.protocols.amqp.carbon_copies import without_bcc
+from hubbub.protocols.amqp.carbon_copies import may_have_copies, routing_keys, without_bcc
 from hubbub.protocols.amqp.confirms import Confirms, waitable
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
@@ -21,6 +22,7 @@ from hubbub.protocols.amqp.errors import (
     not_implemented,
     precondition_failed,
 )
+from hubbub.protocols.amqp.properties import decode_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -128,18 +130,40 @@ class Channel(ContentReader):
             )
         return exchange, self.connection.listener.names_of(self.vhost, exchange)
 
+    @property
+    def has_limited_access(self) -> bool:
+        """Whether there is anything that its user may not do: other virtual hosts are everybody's."""
+        listener = self.connection.listener
+        is_common = self.vhost.name == listener.COMMON_VHOST
+        return is_common and not listener.broker.dispatcher.is_open
+
     def may(self, action: Action, target: Address | Pattern | None) -> bool:
-        """Whether the user may; names that only AMQP has, and other virtual hosts, are everybody's."""
-        if target is None or self.vhost.name != self.connection.listener.COMMON_VHOST:
+        """Whether the user may; names that only AMQP has are everybody's."""
+        if target is None or not self.has_limited_access:
             return True
         return self.connection.listener.broker.may(self.connection.principal, action, target)
 
-    def authorise(self, exchange: Exchange, key: bytes) -> None:
-        """Ask before a message is put anywhere. Raises ChannelError (403)."""
-        try:
-            address = ExchangeNames(exchange).address_of(key)
-        except InvalidAddressError:
-            return
+    def check_may_read(self, pattern: Pattern | None, named: str) -> None:
+        """Ask before somebody reads what the pattern selects. Raises ChannelError (403)."""
+        if not self.may("subscribe", pattern):
+            raise access_refused(
+                f"read access to {named} refused for user '{self.connection.user}'"
+            )
+
+    def authorise(self, exchange: Exchange, key: bytes, properties: bytes) -> None:
+        """Ask before a message is put anywhere, for each routing key that it has.
+
+        Raises ChannelError (403, 406 for CC or BCC that are none).
+        """
+        keys: tuple[bytes, ...] = (key,)
+        if may_have_copies(properties):
+            keys = routing_keys(key, decode_headers(properties) or {})
+        names = ExchangeNames(exchange)
+        for each in keys:
+            with suppress(InvalidAddressError):  # a name that only AMQP has
+                self._check_may_write(exchange, names.address_of(each))
+
+    def _check_may_write(self, exchange: Exchange, address: Address) -> None:
         if not self.may("publish", address):
             raise access_refused(
                 f"write access to exchange '{exchange.name}' in vhost '{self.vhost.name}' refused "

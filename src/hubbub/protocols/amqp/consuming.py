@@ -6,7 +6,7 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hubbub.protocols.amqp import codec, direct_reply
+from hubbub.protocols.amqp import codec, direct_reply, receiving
 from hubbub.protocols.amqp.addresses import pattern_named
 from hubbub.protocols.amqp.arguments import INTEGER_TYPES
 from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
@@ -88,19 +88,13 @@ class Consumer:
             connection.notify(notice)
 
 
-def _check_may_read(channel: Channel, queue: AmqpQueue) -> None:
-    if not channel.may("subscribe", pattern_named(queue.name)):
-        named = queue_in(channel.vhost.name, queue.name)
-        raise access_refused(f"read access to {named} refused for user '{channel.connection.user}'")
-
-
 def _consume(channel: Channel, args: Any) -> None:
     if args.queue == direct_reply.NAME:
         tag = direct_reply.consume(channel, args)
         channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
         return
     queue = channel.queue_named(args.queue)
-    _check_may_read(channel, queue)
+    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
     _check_arguments(queue_in(channel.vhost.name, queue.name), queue, args.arguments)
     if queue.kind == "quorum" and channel.limits.prefetch:
         raise not_implemented(
@@ -120,6 +114,7 @@ def _consume(channel: Channel, args: Any) -> None:
         taker = queue.stream.taker(channel, tag, queue_in(channel.vhost.name, queue.name), args)
     else:
         taker = new_taker(channel, tag, queue, no_ack=args.no_ack)
+        taker.may_have = receiving.filter_of(channel)
     consumer = Consumer(channel, tag, queue, taker, exclusive=args.exclusive)
     channel.consumers[tag] = consumer
     queue.members[consumer] = None
@@ -184,7 +179,7 @@ def _qos(channel: Channel, args: Any) -> None:
 
 def _get(channel: Channel, args: Any) -> None:
     queue = channel.queue_named(args.queue)
-    _check_may_read(channel, queue)
+    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
     if queue.work is None:
         raise not_implemented(
             f"basic.get not supported by stream queues queue '{queue.name}' in vhost "
@@ -195,7 +190,7 @@ def _get(channel: Channel, args: Any) -> None:
             f"cannot obtain access to locked {queue_in(channel.vhost.name, queue.name)}. basic.get "
             "operations are not supported by quorum queues with single active consumer"
         )
-    entry = queue.work.get()
+    entry = receiving.fetch(channel, queue.work)
     channel.vhost.used(queue)
     if entry is None:
         channel.answer("basic.get-empty", cluster_id="")

@@ -37,7 +37,7 @@ class ContentReader:
         """The bit that RabbitMQ does not implement. Raises ConnectionFailure."""
     def find_exchange(self, name: bytes) -> tuple[Any, Any]:
         """The exchange, and the cache of the addresses it publishes to. Raises ChannelError."""
-    def authorise(self, exchange: Any, key: bytes) -> None:
+    def authorise(self, exchange: Any, key: bytes, properties: bytes) -> None:
         """Where not everybody may do everything: whether this may be. Raises ChannelError."""
     def route(self, exchange: Any, key: bytes, properties: bytes) -> tuple[Any, ...]:
         """The queues that a message goes to."""

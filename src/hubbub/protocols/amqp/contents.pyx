@@ -214,7 +214,7 @@ cdef class ContentReader:
         # It may have been deleted or redeclared since the last message.
         self._exchange, self._names = self.find_exchange(self._exchange_name)
         if not self.publisher.dispatcher._open:
-            self.authorise(self._exchange, key)
+            self.authorise(self._exchange, key, self._properties)
         if basic.headers_size >= 0 or basic.reply_to_size >= 0 or basic.user_id_size >= 0:
             properties = self.special(
                 properties,

@@ -17,6 +17,7 @@ from hubbub.protocols.amqp.errors import not_implemented, precondition_failed
 from hubbub.protocols.amqp.mapping import mark_of, message_of
 from hubbub.protocols.amqp.marks import with_header
 from hubbub.protocols.amqp.names import joined
+from hubbub.protocols.amqp.receiving import may_receive
 from hubbub.protocols.amqp.tables import Field
 from hubbub.protocols.amqp.unacknowledged import PrefetchWindow
 
@@ -156,8 +157,10 @@ class StreamTaker:
             return False
         if limits.is_behind():
             return False
-        tag = limits.unacknowledged.push(_StreamEntry(self), self._window)
         mark = record.mark or mark_of(record.message, persistent=True)
+        if self._channel.has_limited_access and not may_receive(self._channel, mark):
+            return True  # others may have it: it stays where it is
+        tag = limits.unacknowledged.push(_StreamEntry(self), self._window)
         mark = with_header(mark, OFFSET, Field("l", record.offset))
         connection.write(
             encode_delivery(
