@@ -6,7 +6,10 @@ import pytest
 
 from amqp_session_double import Connection, amqp_listener, pass_time, published, restarted
 from held_log import HeldLog
+from hubbub.broker.observer import Subscriber
+from hubbub.model.address import Address
 from hubbub.model.errors import StorageFullError
+from hubbub.model.pattern import Exact
 from hubbub.protocols.amqp import codec, contents
 from hubbub.protocols.amqp.tables import table_of
 
@@ -322,6 +325,37 @@ def test_refused_address_is_not_acknowledged():
     channel.ask("confirm.select")
     channel.publish("__hubbub_state")
     assert channel.names() == ["basic.nack", "channel.close"]
+
+
+def test_nothing_is_stored_of_what_goes_to_a_refused_address():
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
+    channel.queue("__hubbub_state", durable=True)
+    channel.queue("copies")
+    channel.publish("__hubbub_state", delivery_mode=2, headers={"CC": ["copies"]})
+    assert closed_with(channel) == 403
+    assert [queue.ready for queue in listener.vhosts["/"].queues.values()] == [0, 0]
+
+
+def test_a_transaction_publishes_each_message_to_its_own_address():
+    listener = amqp_listener()
+    got = []
+
+    class Observer:
+        subscriber = Subscriber("test", "somebody")
+
+        def observe(self, message):
+            got.append((message.address, message.value))
+
+    for address in ("a", "b"):
+        listener.broker.subscribe(Exact(Address(address)), Observer())
+    channel = Connection(listener).channel()
+    channel.ask("tx.select")
+    channel.publish("a", b"1", "amq.topic")
+    channel.publish("b", b"2", "amq.topic")
+    assert got == []
+    channel.ask("tx.commit")
+    assert got == [("a", b"1"), ("b", b"2")]
 
 
 class Only:

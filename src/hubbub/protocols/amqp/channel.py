@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from hubbub.broker.access import Action
     from hubbub.broker.leases import Entry
-    from hubbub.broker.routes import NameCache
+    from hubbub.broker.routes import NameCache, Route
     from hubbub.broker.work_item import Item
     from hubbub.model.address import Address
     from hubbub.model.pattern import Pattern
@@ -195,10 +195,12 @@ class Channel(ContentReader):
             self.stored_in(queue.stream)
         return taken
 
-    def publish_later(self, item: Item, queues: tuple[AmqpQueue, ...], mandatory: bool) -> None:
+    def publish_later(
+        self, item: Item, queues: tuple[AmqpQueue, ...], route: Route | None, mandatory: bool
+    ) -> None:
         """Hold a message until tx.commit."""
         assert self.transaction is not None  # noqa: S101 - that is what the mode says
-        self.transaction.publish(item, queues, mandatory)
+        self.transaction.publish(item, queues, route, mandatory)
 
     def returned(self, mark: bytes, body: bytes) -> None:
         """A mandatory message that nobody gets (section 1.8.3.10)."""

@@ -1,6 +1,7 @@
 from typing import Any
 
 from hubbub.broker.broker import Broker
+from hubbub.broker.routes import Route
 from hubbub.broker.run import Origin
 from hubbub.broker.work_item import Item
 
@@ -51,13 +52,17 @@ class ContentReader:
         """Let go of a body that is not whole."""
     def take_stored(self) -> list[Any]:
         """What a commit has to wait for, since the last time."""
-    def publish_later(self, item: Item, queues: tuple[Any, ...], mandatory: bool) -> None:
+    def publish_later(
+        self, item: Item, queues: tuple[Any, ...], route: Route | None, mandatory: bool
+    ) -> None:
         """Hold a message until the transaction commits."""
     def returned(self, mark: bytes, body: bytes) -> None:
         """A mandatory message went nowhere."""
     def confirm(self, last: int, stored: list[Any], refused: dict[int, Any]) -> None:
         """Confirm all up to ``last`` that is not confirmed yet, once it is ``stored``."""
-    def put_now(self, item: Item, queues: tuple[Any, ...], mandatory: bool) -> None:
+    def put_now(
+        self, item: Item, queues: tuple[Any, ...], route: Route | None, mandatory: bool
+    ) -> None:
         """Carry out what ``publish_later`` held."""
 
 def scanned(properties: bytes) -> tuple[bool, int, int, bytes | None, bytes | None, bytes | None]:

@@ -209,12 +209,14 @@ cdef class ContentReader:
         cdef bytes key = self._key, properties = self._properties, mark
         cdef Basic* basic = &self._basic
         cdef dict cache
+        cdef Route route
         cdef Py_ssize_t routing_size = PyBytes_GET_SIZE(self._routing)
         self._expects = METHOD
         # It may have been deleted or redeclared since the last message.
         self._exchange, self._names = self.find_exchange(self._exchange_name)
         if not self.publisher.dispatcher._open:
             self.authorise(self._exchange, key, self._properties)
+        route = self._common_route()
         if basic.headers_size >= 0 or basic.reply_to_size >= 0 or basic.user_id_size >= 0:
             properties = self.special(
                 properties,
@@ -230,16 +232,39 @@ cdef class ContentReader:
         item = new_item(body, mark, self.publisher.dispatcher.wall_ms(), basic.expiration_ms,
                         basic.priority, basic.is_persistent)
         if self.in_transaction:
-            self.publish_later(item, queues, self._mandatory)
+            self.publish_later(item, queues, route, self._mandatory)
             return 0
         if self.confirming:
             self.published += 1
-        if not self._put(item, <tuple>queues, self.published) and self._mandatory:
+        if not self._put(item, <tuple>queues, route, self.published) and self._mandatory:
             self.returned(mark, body)
         return 0
 
-    def put_now(self, Item item not None, tuple queues not None, bint mandatory):
-        if not self._put(item, queues, self.published) and mandatory:
+    cdef Route _common_route(self):
+        """Where the message goes by its address; None for a name that only AMQP has.
+
+        Asked before anything is put anywhere. Raises ChannelError (403).
+        """
+        cdef Route route
+        if self._names is None:
+            return None
+        try:
+            route = self._names.route(
+                <const uint8_t*>PyBytes_AS_STRING(self._key), PyBytes_GET_SIZE(self._key))
+        except InvalidAddressError:
+            return None
+        if route.reserved:
+            if self.confirming:
+                self.published += 1
+                self._refused = {**(self._refused or {}), self.published: None}
+            raise access_refused(f"address '{route.address}' is reserved")
+        return route
+
+    def put_now(self, Item item not None, tuple queues not None, Route route, bint mandatory):
+        if route is not None:
+            # Others may have come and gone since it was published.
+            route = self.publisher.dispatcher.routes.find(route.address)
+        if not self._put(item, queues, route, self.published) and mandatory:
             self.returned(item.mark, item.value)
 
     def take_stored(self):
@@ -253,7 +278,7 @@ cdef class ContentReader:
             self._stored.append(durable)
         return 0
 
-    cdef int _put(self, object given, tuple queues, uint64_t tag) except -1:
+    cdef int _put(self, object given, tuple queues, Route route, uint64_t tag) except -1:
         """Give a message to its queues and to everybody else; to how many."""
         cdef Item item = <Item>given
         cdef WorkQueue work
@@ -274,30 +299,17 @@ cdef class ContentReader:
                 if self._refused is None:
                     self._refused = {}
                 self._refused[tag] = None
-        return places + self._cross(item, tag)
+        return places if route is None else places + self._cross(item, route, tag)
 
-    cdef int _cross(self, object given, uint64_t tag) except? -1:
+    cdef int _cross(self, object given, Route route, uint64_t tag) except? -1:
         """Publish a message to whom it reaches by its address; how many may get it."""
         cdef Item item = <Item>given
         cdef AmqpPublisher publisher = self.publisher
-        cdef Route route
         cdef View* view
-        cdef tuple observers
-        if self._names is None:
-            return 0
-        try:
-            route = self._names.route(
-                <const uint8_t*>PyBytes_AS_STRING(self._key), PyBytes_GET_SIZE(self._key))
-        except InvalidAddressError:
-            return 0  # a name that only AMQP has
-        observers = route.observers
+        cdef tuple observers = route.observers
         if not route.special and (
                 not observers or (len(observers) == 1 and observers[0] is publisher.inward)):
             return 0
-        if route.reserved:
-            if self.confirming:
-                self._refused = {**(self._refused or {}), tag: None}
-            raise access_refused(f"address '{route.address}' is reserved")
         view = publisher.burst.add(route)
         view.value = <const uint8_t*>PyBytes_AS_STRING(item.value)
         view.value_size = PyBytes_GET_SIZE(item.value)

@@ -14,6 +14,7 @@ from hubbub.protocols.amqp.errors import precondition_failed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hubbub.broker.routes import Route
     from hubbub.broker.work_item import Item
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.queue import AmqpQueue
@@ -27,18 +28,20 @@ class Transaction:
     """What is held until tx.commit, in order; ``hold`` counts its bytes."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
-        self._publishes: list[tuple[Item, tuple[AmqpQueue, ...], bool]] = []
+        self._publishes: list[tuple[Item, tuple[AmqpQueue, ...], Route | None, bool]] = []
         self._settlements: list[Callable[[Channel], None]] = []
         self._hold = hold
         self._held = 0
 
-    def publish(self, item: Item, queues: tuple[AmqpQueue, ...], mandatory: bool) -> None:
+    def publish(
+        self, item: Item, queues: tuple[AmqpQueue, ...], route: Route | None, mandatory: bool
+    ) -> None:
         """Hold a message; the queues are those that were bound when it came.
 
         Raises ConnectionFailure (506).
         """
         self._count(len(item.value) + len(item.mark) + _EACH_BYTES)
-        self._publishes.append((item, queues, mandatory))
+        self._publishes.append((item, queues, route, mandatory))
 
     def settle(self, settlement: Callable[[Channel], None]) -> None:
         """Hold an acknowledgement or its opposite. Raises ConnectionFailure (506)."""
@@ -47,8 +50,8 @@ class Transaction:
 
     def commit(self, channel: Channel) -> None:
         """Carry all out, in one turn."""
-        for item, queues, mandatory in self._publishes:
-            channel.put_now(item, queues, mandatory)
+        for item, queues, route, mandatory in self._publishes:
+            channel.put_now(item, queues, route, mandatory)
         for settlement in self._settlements:
             settlement(channel)
         self.rollback()
