@@ -7,6 +7,7 @@ import pytest
 from amqp_session_double import Connection, amqp_listener, pass_time, published, restarted
 from held_log import HeldLog
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.work_item import Item
 from hubbub.model.address import Address
 from hubbub.model.errors import StorageFullError
 from hubbub.model.pattern import Exact
@@ -60,10 +61,31 @@ def test_get_says_redelivered_after_a_restart():
     assert channel.get().args.redelivered is True
 
 
+def test_headers_that_are_none_end_the_connection_and_go_nowhere():
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
+    channel.queue()
+    channel.publish(raw=NO_HEADERS)
+    closed = channel.read()[-1]
+    assert (closed.name, closed.args.reply_code) == ("connection.close", 502)
+    assert closed.args.reply_text == "SYNTAX_ERROR - a table ends before its fields do"
+    assert listener.vhosts["/"].queues["q"].ready == 0
+
+
+# A log may have what is refused today.
+NO_HEADERS = b"\x20\x00" + b"\0\0\0\x02\x05a"
+
+
+def put_bad(listener):
+    listener.vhosts["/"].queues["q"].put(Item(b"bad", b"\0\1q" + NO_HEADERS))
+    listener.broker.work_queues.flush()
+
+
 def test_headers_that_are_none_stall_no_queue():
-    channel = Connection(amqp_listener()).channel()
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
     channel.queue(durable=True, x_queue_type="quorum")
-    channel.publish(body=b"bad", raw=b"\x20\x00" + b"\0\0\0\x02\x05a")
+    put_bad(listener)
     channel.publish(body=b"good")
     channel.consume()
     assert [each.body for each in channel.read()[1:]] == [b"bad", b"good"]
@@ -72,9 +94,10 @@ def test_headers_that_are_none_stall_no_queue():
 
 
 def test_headers_that_are_none_stall_no_stream():
-    channel = Connection(amqp_listener()).channel()
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
     channel.queue(durable=True, x_queue_type="stream")
-    channel.publish(body=b"bad", raw=b"\x20\x00" + b"\0\0\0\x02\x05a")
+    put_bad(listener)
     channel.publish(body=b"good")
     channel.ask("basic.qos", prefetch_count=10)
     channel.consume(x_stream_offset="first")

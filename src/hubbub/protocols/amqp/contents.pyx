@@ -10,6 +10,7 @@ from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Origin, View
 from hubbub.broker.work_item cimport Item, new_item
 from hubbub.broker.work_queue cimport WorkQueue
+from hubbub.protocols.amqp.table_check cimport is_table
 from hubbub.protocols.amqp.wire cimport FRAME_HEADER, get_long, get_longlong, get_short
 
 from hubbub.model.errors import InvalidAddressError
@@ -17,6 +18,7 @@ from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
     RESOURCE_ERROR, ConnectionFailure, access_refused, content_expected, frame_error,
     invalid_expiration, message_too_large, syntax_error, unexpected_frame)
+from hubbub.protocols.amqp.tables import decode_table
 
 cdef enum:
     # What a channel expects next.
@@ -363,6 +365,9 @@ cdef int scan(bytes properties, Basic* found) except -1:
                 raise syntax_error("a property ends behind the content header")
             if flag == HEADERS:
                 found.headers, found.headers_size = at + 4, size - 4
+                if not is_table(found.headers, found.headers + found.headers_size):
+                    decode_table(found.headers[:found.headers_size])  # which says what is wrong
+                    raise syntax_error("headers that are no table")
             elif flag == DELIVERY_MODE:
                 found.is_persistent = at[0] == PERSISTENT
             elif flag == PRIORITY:
