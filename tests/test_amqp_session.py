@@ -436,3 +436,48 @@ def test_quorum_queue_with_one_active_consumer_is_not_fetched_from():
     channel.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
     channel.send("basic.get", queue="q")
     assert closed_with(channel) == 405
+
+
+# --- streams ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "methods"),
+    [
+        ("basic.reject", {"delivery_tag": 1, "requeue": True}, "basic.nack and basic.reject"),
+        ("basic.nack", {"delivery_tag": 1, "requeue": False}, "basic.nack and basic.reject"),
+        ("basic.nack", {"delivery_tag": 0, "multiple": True}, "basic.nack and basic.reject"),
+        ("basic.recover", {"requeue": True}, "basic.recover"),
+    ],
+)
+def test_a_stream_takes_nothing_back(name, fields, methods):
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
+    channel.queue("kept")
+    channel.publish("kept")
+    channel.queue(durable=True, x_queue_type="stream")
+    for _ in range(2):
+        channel.publish()
+    channel.ask("basic.qos", prefetch_count=2)
+    channel.consume(x_stream_offset="first")
+    channel.read()
+    channel.consume("kept")
+    channel.read()
+    channel.send(name, **fields)
+    closed = channel.read()[-1]
+    assert (closed.name, closed.args.reply_code) == ("connection.close", 540)
+    assert closed.args.reply_text == (
+        f"NOT_IMPLEMENTED - {methods} not supported by stream queues queue 'q' in vhost '/'"
+    )
+    assert listener.vhosts["/"].queues["kept"].ready == 1
+
+
+def test_a_stream_keeps_what_a_channel_had_that_is_closed():
+    channel = Connection(amqp_listener()).channel()
+    channel.queue(durable=True, x_queue_type="stream")
+    channel.publish()
+    channel.ask("basic.qos", prefetch_count=1)
+    channel.consume(x_stream_offset="first")
+    channel.read()
+    closing = {"reply_code": 200, "reply_text": "", "class_id": 0, "method_id": 0}
+    assert channel.ask("channel.close", **closing).name == "channel.close-ok"

@@ -126,6 +126,11 @@ cdef class WorkQueue(Lender):
         self.note()
         return 1
 
+    def has_room(self, Py_ssize_t count, int64_t size):
+        return not (self._limited and self._refuses) or (
+            self._waiting.count + self._fresh_count + count <= self._most
+            and self._waiting.bytes + self._fresh_bytes + size <= self._most_bytes)
+
     cdef int _hand_out_early(self) except -1:
         try:
             self.hand_out()

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.faults import contain
-from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
+from hubbub.protocols.amqp import (
+    codec,
+    consuming,
+    declaring,
+    direct_reply,
+    settling,
+    transactions,
+)
 from hubbub.protocols.amqp.addresses import ExchangeNames
 from hubbub.protocols.amqp.carbon_copies import may_have_copies, routing_keys, without_bcc
 from hubbub.protocols.amqp.confirms import Confirms, waitable
@@ -28,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from hubbub.broker.access import Action
-    from hubbub.broker.leases import Entry
     from hubbub.broker.routes import NameCache, Route
     from hubbub.broker.work_item import Item
     from hubbub.model.address import Address
@@ -89,10 +95,11 @@ class Channel(ContentReader):
             # An auto-delete queue may be one that the disk does not let go of.
             contain(consuming.end, self, consumer)
         direct_reply.close(self)
-        give_back(self.limits.unacknowledged.take_all())
-        self.drop_content()
         if self.transaction is not None:
             self.transaction.rollback()
+        for entry in self.limits.unacknowledged.take_all():
+            settling.give_back(entry)
+        self.drop_content()
 
     def limits_changed(self) -> None:
         """Something was acknowledged: where the channel has a limit, all its consumers may go on."""
@@ -236,12 +243,6 @@ class Channel(ContentReader):
             self.answer("basic.nack", delivery_tag=tag, multiple=multiple)
 
 
-def give_back(entries: list[Entry]) -> None:
-    """Return deliveries to their queues, to be delivered again."""
-    for entry in entries:
-        entry.queue.give_back(entry, True)
-
-
 def _flow(channel: Channel, args: Any) -> None:
     channel.limits.is_flowing = args.active
     channel.answer("channel.flow-ok", active=args.active)
@@ -270,5 +271,6 @@ _HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
     "access.request": _access_request,
     **declaring.HANDLERS,
     **consuming.HANDLERS,
+    **settling.HANDLERS,
     **transactions.HANDLERS,
 }

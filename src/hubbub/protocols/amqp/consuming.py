@@ -1,9 +1,8 @@
-"""Class basic, but for publishing (AMQP 0-9-1 section 1.8): who gets messages, and settles them."""
+"""Class basic (AMQP 0-9-1 section 1.8): who gets messages."""
 
 from __future__ import annotations
 
 import secrets
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import codec, direct_reply, receiving
@@ -217,71 +216,6 @@ def _get(channel: Channel, args: Any) -> None:
         queue.work.settle(entry)
 
 
-# --- settling ---------------------------------------------------------------------------------------
-
-
-def _ack(channel: Channel, args: Any) -> None:
-    unacknowledged = channel.limits.unacknowledged
-    if channel.transaction is not None:
-        _check(channel, args.delivery_tag, multiple=args.multiple)
-        channel.transaction.settle(partial(_acknowledge, args.delivery_tag, args.multiple))
-    elif not unacknowledged.acknowledge(args.delivery_tag, multiple=args.multiple):
-        raise unknown_tag(args.delivery_tag)
-    channel.limits_changed()
-
-
-def _acknowledge(tag: int, multiple: bool, channel: Channel) -> None:
-    channel.limits.unacknowledged.acknowledge(tag, multiple=multiple)
-
-
-def _nack(channel: Channel, args: Any) -> None:
-    _give_up(channel, args.delivery_tag, multiple=args.multiple, requeue=args.requeue)
-
-
-def _reject(channel: Channel, args: Any) -> None:
-    _give_up(channel, args.delivery_tag, multiple=False, requeue=args.requeue)
-
-
-def _give_up(channel: Channel, tag: int, *, multiple: bool, requeue: bool) -> None:
-    _check(channel, tag, multiple=multiple)
-    if channel.transaction is not None:
-        channel.transaction.settle(partial(_return, tag, multiple, requeue))
-        return
-    _return(tag, multiple, requeue, channel)
-    channel.limits_changed()
-
-
-def _return(tag: int, multiple: bool, requeue: bool, channel: Channel) -> None:
-    for entry in channel.limits.unacknowledged.take(tag, multiple=multiple):
-        if requeue:
-            entry.queue.give_back(entry, True)
-        else:
-            entry.queue.reject(entry)
-
-
-def _check(channel: Channel, tag: int, *, multiple: bool) -> None:
-    if not channel.limits.unacknowledged.is_known(tag, multiple=multiple):
-        raise unknown_tag(tag)
-
-
-def unknown_tag(tag: int) -> Exception:
-    """RabbitMQ's text."""
-    return precondition_failed(f"unknown delivery tag {tag}")
-
-
-def _recover(channel: Channel, args: Any) -> None:
-    _recover_async(channel, args)
-    channel.answer("basic.recover-ok")
-
-
-def _recover_async(channel: Channel, args: Any) -> None:
-    if not args.requeue:
-        raise not_implemented("requeue=false")  # to the consumer that had it; RabbitMQ neither
-    for entry in channel.limits.unacknowledged.take_all():
-        entry.queue.give_back(entry, True)
-    channel.limits_changed()
-
-
 def _priority(arguments: Table) -> int:
     field = arguments.get("x-priority")
     # Who asks for more has no more of it.
@@ -308,9 +242,4 @@ HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
     "basic.cancel": _cancel,
     "basic.qos": _qos,
     "basic.get": _get,
-    "basic.ack": _ack,
-    "basic.nack": _nack,
-    "basic.reject": _reject,
-    "basic.recover": _recover,
-    "basic.recover-async": _recover_async,
 }

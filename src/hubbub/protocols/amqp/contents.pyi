@@ -52,6 +52,8 @@ class ContentReader:
         """Let go of a body that is not whole."""
     def take_stored(self) -> list[Any]:
         """What a commit has to wait for, since the last time."""
+    def take_refused(self) -> dict[int, Exception | None]:
+        """What a commit could not put, since the last time."""
     def publish_later(
         self, item: Item, queues: tuple[Any, ...], route: Route | None, mandatory: bool
     ) -> None:

@@ -273,6 +273,10 @@ cdef class ContentReader:
         stored, self._stored = self._stored, None
         return stored or []
 
+    def take_refused(self):
+        refused, self._refused = self._refused, None
+        return refused or {}
+
     cpdef int stored_in(self, durable) except -1:
         if self._stored is None:
             self._stored = []
@@ -297,7 +301,7 @@ cdef class ContentReader:
             places += 1
             if not taken and work is not None and queue.refused is not None:
                 queue.refused(item)
-            if not taken and self.confirming:
+            if not taken and (self.confirming or self.in_transaction):
                 if self._refused is None:
                     self._refused = {}
                 self._refused[tag] = None
