@@ -8,8 +8,7 @@ from amqp_session_double import Connection, amqp_listener
 from hubbub.broker.observer import Subscriber
 from hubbub.model.address import Address
 from hubbub.model.message import Message
-
-EVERYTHING = object()
+from hubbub.model.pattern import Exact
 
 
 class Deny:
@@ -168,11 +167,17 @@ def test_who_observes_for_itself_is_still_asked():
         def observe(self, message):
             got.append(message)
 
-    from hubbub.model.pattern import Exact
-
     listener.broker.observers.add(Exact(Address("a")), Observer())
     listener.broker.publish(Message(Address("a"), b"1"), "guest")
     assert got == []
+
+
+def test_a_header_of_others_that_is_called_cc_is_only_a_header():
+    listener, channel = opened()
+    channel.queue()
+    message = Message(Address("q"), b"1", headers=(("CC", b"text"),))
+    listener.broker.publish(message, "guest")
+    assert channel.get().body == b"1"
 
 
 # --- what needs leave to read -------------------------------------------------------------------

@@ -16,7 +16,12 @@ from hubbub.protocols.amqp import (
     transactions,
 )
 from hubbub.protocols.amqp.addresses import ExchangeNames
-from hubbub.protocols.amqp.carbon_copies import may_have_copies, routing_keys, without_bcc
+from hubbub.protocols.amqp.carbon_copies import (
+    check_copies,
+    may_have_copies,
+    routing_keys,
+    without_bcc,
+)
 from hubbub.protocols.amqp.confirms import Confirms, waitable
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
@@ -158,10 +163,7 @@ class Channel(ContentReader):
             )
 
     def authorise(self, exchange: Exchange, key: bytes, properties: bytes) -> None:
-        """Ask before a message is put anywhere, for each routing key that it has.
-
-        Raises ChannelError (403, 406 for CC or BCC that are none).
-        """
+        """Ask before a message is put anywhere, for each routing key. Raises ChannelError (403)."""
         keys: tuple[bytes, ...] = (key,)
         if may_have_copies(properties):
             keys = routing_keys(key, decode_headers(properties) or {})
@@ -178,7 +180,8 @@ class Channel(ContentReader):
             )
 
     def route(self, exchange: Exchange, key: bytes, properties: bytes) -> tuple[AmqpQueue, ...]:
-        """The queues that a message goes to."""
+        """The queues that a message goes to. Raises ChannelError (406)."""
+        check_copies(properties)
         if key.startswith(direct_reply.PREFIX) and not exchange.name:
             return direct_reply.route(self.connection.listener, key)
         return self.vhost.route(exchange, key, properties)
