@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_session_double import Connection, amqp_listener, pass_time, published, restarted
+from amqp_session_double import WALL_MS, Connection, amqp_listener, pass_time, published, restarted
 from held_log import HeldLog
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.work_item import Item
@@ -436,6 +436,47 @@ def test_quorum_queue_with_one_active_consumer_is_not_fetched_from():
     channel.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
     channel.send("basic.get", queue="q")
     assert closed_with(channel) == 405
+
+
+# --- what crosses ----------------------------------------------------------------------------------
+
+NOW_S = WALL_MS // 1000
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected_ms"),
+    [
+        ({}, WALL_MS),
+        ({"timestamp": 5}, 5000),
+        ({"timestamp": 5, "headers": {"a": 1}, "message_id": "m", "priority": 1}, 5000),
+        ({"timestamp": NOW_S}, NOW_S * 1000),
+        ({"timestamp": NOW_S + 1}, WALL_MS),
+        ({"timestamp": 2**64 - 1}, WALL_MS),
+        ({"timestamp": 5, "expiration": "100"}, WALL_MS),
+    ],
+)
+@pytest.mark.parametrize("commits", [False, True])
+def test_others_see_the_time_that_a_publisher_says(fields, expected_ms, commits):
+    listener = amqp_listener()
+    topic = listener.broker.create_topic(Address("a"), 1)
+    got = []
+
+    class Observer:
+        subscriber = Subscriber("test", "somebody")
+
+        def observe(self, message):
+            got.append(message.timestamp_ms)
+
+    listener.broker.subscribe(Exact(Address("a")), Observer())
+    channel = Connection(listener).channel()
+    if commits:
+        channel.ask("tx.select")
+    channel.publish("a", b"1", "amq.topic", **fields)
+    if commits:
+        channel.ask("tx.commit")
+    partition = topic.partitions[0]
+    [record] = listener.broker.decode(partition.log.read(0, 10_000), partition)
+    assert (got, record.message.timestamp_ms) == ([expected_ms], expected_ms)
 
 
 # --- streams ---------------------------------------------------------------------------------------

@@ -322,6 +322,7 @@ cdef class ContentReader:
         view.headers = <const uint8_t*>PyBytes_AS_STRING(item.mark)
         view.headers_size = PyBytes_GET_SIZE(item.mark)
         view.qos = 1 if item.persistent else 0
+        view.timestamp_ms = time_of(item.mark, view.timestamp_ms)
         publisher._items.append(item)
         publisher._places.append((self, tag))
         return len(observers) + len(route.topics)
@@ -405,6 +406,29 @@ cdef Py_ssize_t property_size(uint16_t flag, const uint8_t* at, const uint8_t* e
             return -1
         size = 1 + at[0]
     return size if size <= end - at else -1
+
+
+cdef int64_t time_of(bytes mark, int64_t now_ms) noexcept:
+    """The `timestamp` of a message in ms; now if it has none, or one that is still to come.
+
+    What an expiration counts from is when it came, for AMQP; for others, when it is from.
+    """
+    cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(mark)
+    cdef const uint8_t* end = at + PyBytes_GET_SIZE(mark)
+    cdef uint16_t flag = CONTENT_TYPE, flags
+    cdef uint64_t seconds
+    at += 1 + at[0]
+    at += 1 + at[0]
+    flags = get_short(at)
+    if not flags & TIMESTAMP or flags & EXPIRATION:
+        return now_ms
+    at += 2
+    while flag != TIMESTAMP:
+        if flags & flag:
+            at += property_size(flag, at, end)
+        flag >>= 1
+    seconds = get_longlong(at)
+    return now_ms if seconds > <uint64_t>(now_ms // 1000) else <int64_t>seconds * 1000
 
 
 cdef int64_t milliseconds(const uint8_t* text, Py_ssize_t size) except? -1:
