@@ -199,6 +199,22 @@ def test_answers_keep_their_order():
     ]  # fmt: skip
 
 
+def test_what_is_purged_stays_gone_after_purge_ok():
+    log, channel = held_channel()
+    channel.send("queue.declare", queue="q", durable=True)
+    log.sync()
+    channel.publish("q", delivery_mode=2)
+    log.sync()
+    channel.read()
+    channel.send("queue.purge", queue="q")
+    assert channel.names() == []
+    log.sync()
+    [purged] = channel.read()
+    assert (purged.name, purged.args.message_count) == ("queue.purge-ok", 1)
+    after = amqp_listener(log.survivor(power_cut=True))
+    assert after.vhosts["/"].queues["q"].ready == 0
+
+
 def test_commit_waits_for_all_that_it_stored():
     log, channel = held_channel()
     for name, more in (("q", {}), ("s", {"x-queue-type": "stream"})):

@@ -107,7 +107,10 @@ def _queue_purge(channel: Channel, args: Any) -> None:
     queue = channel.vhost.queue(name, channel.connection)
     channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
     count = channel.vhost.purge_queue(queue.name, channel.connection)
-    channel.answer("queue.purge-ok", nowait=args.nowait, message_count=count)
+    stored = (queue.work,) if queue.work is not None else ()
+    channel.answer_when_durable(
+        *stored, name="queue.purge-ok", nowait=args.nowait, message_count=count
+    )
 
 
 def _queue_delete(channel: Channel, args: Any) -> None:
