@@ -11,7 +11,7 @@ from hubbub.broker.work_item import Item
 from hubbub.model.address import Address
 from hubbub.model.errors import StorageFullError
 from hubbub.model.pattern import Exact
-from hubbub.protocols.amqp import codec, contents
+from hubbub.protocols.amqp import codec, consuming, contents
 from hubbub.protocols.amqp.tables import table_of
 
 
@@ -452,6 +452,44 @@ def test_quorum_queue_with_one_active_consumer_is_not_fetched_from():
     channel.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
     channel.send("basic.get", queue="q")
     assert closed_with(channel) == 405
+
+
+# --- many consumers --------------------------------------------------------------------------------
+
+
+def test_consumers_are_woken_once_for_all_that_is_acknowledged(monkeypatch):
+    listener = amqp_listener()
+    connection = Connection(listener)
+    channel = connection.channel()
+    channel.queue()
+    channel.ask("basic.qos", prefetch_count=20, global_=True)
+    channel.consume()
+    for number in range(25):
+        channel.publish(body=b"%d" % number)
+    assert len(channel.read()) == 21
+    calls = []
+    woken = consuming.Consumer.wake
+    monkeypatch.setattr(
+        consuming.Consumer, "wake", lambda consumer: (calls.append(consumer), woken(consumer))
+    )
+    settled = [codec.encode(1, "basic.ack", delivery_tag=tag) for tag in range(1, 4)]
+    settled += [
+        codec.encode(1, "basic.nack", delivery_tag=tag, requeue=False) for tag in range(4, 6)
+    ]
+    connection.session.receive(b"".join(settled))
+    assert len(calls) == 1
+    assert [each.body for each in channel.read()] == [b"%d" % number for number in range(20, 25)]
+
+
+def test_consumers_of_a_channel_have_a_bound(monkeypatch):
+    monkeypatch.setattr(consuming, "MAX_CONSUMERS", 2)
+    channel = Connection(amqp_listener()).channel()
+    channel.queue()
+    for _ in range(3):
+        channel.consume()
+    closed = channel.read()[-1]
+    assert (closed.name, closed.args.reply_code) == ("connection.close", 530)
+    assert closed.args.reply_text == "NOT_ALLOWED - reached maximum (2) of consumers per channel"
 
 
 # --- what crosses ----------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ class Channel(ContentReader):
     def limits_changed(self) -> None:
         """Something was acknowledged: where the channel has a limit, all its consumers may go on."""
         if self.limits.prefetch:
-            self.wake()
+            self.connection.relieve(self)
 
     def wake(self) -> None:
         """Let the queues look at the channel's consumers again."""

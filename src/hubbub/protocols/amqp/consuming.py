@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table
 
+# Of a channel: each is looked at when the channel has room again, which then costs milliseconds.
+MAX_CONSUMERS = 10_000
+
 _TAG_BYTES = 16  # random, so that no two are alike
 _PRIORITY_MOST = 2**31 - 1
 
@@ -102,6 +105,8 @@ def _consume(channel: Channel, args: Any) -> None:
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    if len(channel.consumers) >= MAX_CONSUMERS:
+        raise not_allowed(f"reached maximum ({MAX_CONSUMERS}) of consumers per channel")
     is_single = queue.work is not None and queue.work.settings.single_active
     if queue.has_exclusive_consumer or (args.exclusive and (queue.members or is_single)):
         raise access_refused(

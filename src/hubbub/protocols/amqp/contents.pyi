@@ -48,6 +48,8 @@ class ContentReader:
         """Give an item to what is no queue of leases; 1 taken, 0 refused."""
     def stored_in(self, durable: Any) -> None:
         """Have the confirm wait for this, too; it has ``when_durable``."""
+    def wake(self) -> None:
+        """Let the queues look at the channel's consumers again."""
     def drop_content(self) -> None:
         """Let go of a body that is not whole."""
     def take_stored(self) -> list[Any]:

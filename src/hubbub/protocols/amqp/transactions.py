@@ -128,7 +128,8 @@ def _commit(channel: Channel, _args: Any) -> None:
 
 def _finish(channel: Channel, transaction: Transaction) -> None:
     settled = transaction.finish()
-    channel.limits_changed()
+    if channel.limits.prefetch:
+        channel.wake()
     channel.answer_when_durable(*settled, name="tx.commit-ok")
 
 
