@@ -104,17 +104,21 @@ class AmqpConnection(AmqpReader):
 
         So answers come in the order of what was asked, and deliveries behind their basic.consume-ok.
         """
-        self.waiting = True
-        when_all(durables, partial(self._is_durable, answer))
+        self.go_on_when_durable(durables, partial(self.write, answer))
 
-    def _is_durable(self, answer: bytes, failure: Exception | None) -> None:
+    def go_on_when_durable(self, durables: Sequence[Durable], go_on: Callable[[], None]) -> None:
+        """The same with what else is to be done then."""
+        self.waiting = True
+        when_all(durables, partial(self._is_durable, go_on))
+
+    def _is_durable(self, go_on: Callable[[], None], failure: Exception | None) -> None:
         self.waiting = False
         if self.closed:
             return
         if failure is not None:
             self.failed(internal_error("nobody knows what of it the disk has"), b"")
             return
-        self.write(answer)
+        go_on()
         self._write_notices()
         self.outbox.wake()
         self._listener.timers.after(0, self.resume)

@@ -18,6 +18,7 @@ cdef class AmqpReader(StreamSession):
     cdef readonly dict channels         # number -> ContentReader
     cdef bint _greeted
     cdef list _published                # channels that published in this chunk
+    cdef list _relieved                 # and those whose consumers may have room again
     cdef ContentReader _last
 
     cdef int _too_large(self, int kind, uint32_t size) except -1
@@ -28,4 +29,6 @@ cdef class AmqpReader(StreamSession):
     cdef int _note_published(self, ContentReader channel) except -1
     cdef int _method(self, ContentReader channel, const uint8_t* payload,
                      Py_ssize_t size) except -1
+    cpdef int relieve(self, ContentReader channel) except -1
+    cdef int _wake_relieved(self) except -1
     cdef int _finish(self) except -1

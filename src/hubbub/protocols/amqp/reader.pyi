@@ -30,6 +30,8 @@ class AmqpReader(StreamSession):
     ) -> None: ...
     def settle(self) -> None:
         """Publish, flush and confirm what was taken in so far."""
+    def relieve(self, channel: ContentReader) -> None:
+        """Wake the channel at the end of what was received: its consumers may have room again."""
     def forget_channel(self, number: int) -> None:
         """The channel is closed."""
     def forget_heard(self) -> bool:

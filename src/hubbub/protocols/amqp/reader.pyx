@@ -52,6 +52,7 @@ cdef class AmqpReader(StreamSession):
         self.principal = ""
         self.channels = {}
         self._published = []
+        self._relieved = []
 
     def settle(self):
         self._finish()
@@ -93,6 +94,8 @@ cdef class AmqpReader(StreamSession):
             if self.closed:
                 break
             at += FRAME_BYTES + payload_size
+        if self._relieved:
+            self._wake_relieved()
         self._finish()
         return size if self.closed else at
 
@@ -199,11 +202,24 @@ cdef class AmqpReader(StreamSession):
             if method == METHOD_ACK and size == ACK_BYTES and not channel.in_transaction:
                 unacknowledged = (<ChannelLimits>channel.limits).unacknowledged
                 if unacknowledged.settle(get_longlong(payload + METHOD_BYTES), payload[12] & 1):
-                    channel.limits_changed()
+                    if (<ChannelLimits>channel.limits).prefetch:
+                        self.relieve(channel)
                     return 0
         # What came before it has happened, when it asks.
         self._finish()
         self.channel_method(channel, payload[:size])
+        return 0
+
+    cpdef int relieve(self, ContentReader channel) except -1:
+        if channel not in self._relieved:
+            self._relieved.append(channel)
+        return 0
+
+    cdef int _wake_relieved(self) except -1:
+        """Once for all that was acknowledged in this chunk: a channel may have many consumers."""
+        relieved, self._relieved = self._relieved, []
+        for channel in relieved:
+            channel.wake()
         return 0
 
     cdef int _finish(self) except -1:
