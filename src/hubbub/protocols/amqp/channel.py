@@ -9,7 +9,7 @@ from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
 from hubbub.protocols.amqp.addresses import ExchangeNames
 from hubbub.protocols.amqp.carbon_copies import without_bcc
-from hubbub.protocols.amqp.confirms import Confirms, waitable
+from hubbub.protocols.amqp.confirms import Confirms
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from hubbub.broker.access import Action
     from hubbub.broker.leases import Entry
+    from hubbub.broker.publication import Durable
     from hubbub.broker.routes import NameCache
     from hubbub.broker.work_item import Item
     from hubbub.model.address import Address
     from hubbub.model.pattern import Pattern
     from hubbub.protocols.amqp.codec import Method
-    from hubbub.protocols.amqp.confirms import Durable
     from hubbub.protocols.amqp.connection import AmqpConnection
     from hubbub.protocols.amqp.consuming import Consumer
     from hubbub.protocols.amqp.exchanges import Exchange
@@ -190,10 +190,10 @@ class Channel(ContentReader):
         frame_max = self.connection.frame_max
         self.connection.write(encode_content(self.number, frame_max, method, mark[at:], body))
 
-    def confirm(self, last: int, stored: list[Any], refused: Collection[int]) -> None:
+    def confirm(self, last: int, stored: list[Durable], refused: Collection[int]) -> None:
         """Confirm, once it is durable, what was published (RabbitMQ: "Publisher Confirms")."""
         assert self._confirms is not None  # noqa: S101 - that is what the mode says
-        self._confirms.published(last, waitable(stored), refused)
+        self._confirms.published(last, stored, refused)
 
     def select_confirms(self) -> None:
         """Confirm from now on."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hubbub.protocols.amqp.confirms import waitable
 from hubbub.protocols.amqp.errors import precondition_failed
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def _commit(channel: Channel, _args: Any) -> None:
     transaction.commit(channel)
     channel.connection.settle()
     channel.limits_changed()
-    channel.answer_when_durable(*waitable(channel.take_stored()), name="tx.commit-ok")
+    channel.answer_when_durable(*channel.take_stored(), name="tx.commit-ok")
 
 
 def _rollback(channel: Channel, _args: Any) -> None:
