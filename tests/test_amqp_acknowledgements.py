@@ -4,67 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_session_double import START, WALL_MS, Connection, pass_time
-from durable_publishers import ADDRESS, SURE, UNSURE
-from held_log import HeldLog
-from hubbub.broker.broker import Broker
-from hubbub.broker.timers import Timers
+from amqp_machine import Machine, no_room
+from durable_publishers import SURE, UNSURE
 from hubbub.log.batch import scan
-from hubbub.model.errors import StorageError, StorageFullError
-from hubbub.protocols.amqp.listener import AmqpListener
-from hubbub.protocols.amqp.tables import table_of
+from hubbub.model.errors import StorageError
 
 every_publisher = pytest.mark.parametrize("publisher", SURE)
 KINDS = ("classic", "quorum", "stream")
 EVERYTHING = 1 << 30
-
-
-class Machine:
-    """A broker with AMQP's listener, whose disk does what the test says."""
-
-    def __init__(self, log=None):
-        self.log = log or HeldLog()
-        self.broker = Broker(self.log, Timers(now=START, wall_ms=WALL_MS))
-        self.listener = AmqpListener(self.broker)
-        self.log.sync()
-
-    def declare(self, name=ADDRESS, kind="classic", *, durable=True, **arguments):
-        """A queue of that name gets what is published to that address."""
-        channel = Connection(self.listener).channel()
-        channel.send(
-            "queue.declare", queue=name, durable=durable,
-            arguments=table_of({"x-queue-type": kind} | arguments),
-        )  # fmt: skip
-        self.log.sync()
-        assert channel.names()[-1] == "queue.declare-ok"
-
-    def bind(self, queue):
-        """Let the queue have what is published to the address, too."""
-        channel = Connection(self.listener).channel()
-        channel.send("queue.bind", queue=queue, exchange="amq.topic", routing_key=ADDRESS)
-        self.log.sync()
-        assert channel.names()[-1] == "queue.bind-ok"
-
-    def publisher(self, name):
-        made = (SURE | UNSURE)[name](self.broker)
-        self.log.sync()
-        return made
-
-    def queue_log(self, name=ADDRESS):
-        queue = self.listener.vhosts["/"].queues[name]
-        return queue.stream.partition.log if queue.stream else queue.work.log.partition
-
-    def sync_all_but(self, *held):
-        for partition in self.log.partitions.values():
-            if partition not in held:
-                partition.sync()
-
-    def pass_turns(self):
-        """Let the turns go by in which there is something to do now."""
-        pass_time(self.listener)
-
-    def messages(self, name=ADDRESS):
-        return self.listener.vhosts["/"].queues[name].ready
 
 
 @pytest.fixture
@@ -173,10 +120,6 @@ def test_a_full_disk_is_heard_of_until_there_is_room_again(machine, publisher, k
     client.publish(b"taken")
     machine.log.sync()
     assert client.heard() == [True]
-
-
-def no_room(*_args, **_more):
-    raise StorageFullError("no space left")
 
 
 @every_publisher

@@ -92,6 +92,7 @@ cdef class Style:
 cdef class RunObserver:
     cdef object __weakref__
     cdef readonly Outbox outbox     # where what it takes ends up, if that is one connection
+    cdef readonly bint keeps        # whether it may store what it takes (``Run.stored_in``)
     cdef Py_ssize_t room(self, Run run) except -1
     cdef int take(self, Run run) except -1
 

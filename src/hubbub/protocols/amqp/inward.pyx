@@ -26,6 +26,7 @@ cdef class Inward(RunObserver):
     def __init__(self, subscriber, arrived):
         self.subscriber_ = subscriber
         self.arrived = arrived
+        self.keeps = True
 
     @property
     def subscriber(self):
