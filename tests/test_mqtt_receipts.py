@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import mqtt_wire as wire
@@ -75,6 +77,23 @@ def test_what_is_published_again_is_acknowledged_when_it_is_safe(version, place,
     world.store.sync()
     assert client.packets() == [Pubrec(7)] * (1 if reconnects else 2)
     assert world.stored() == 1
+
+
+def test_a_client_that_repeats_each_message_with_the_next_makes_no_chain_of_them():
+    world = World("topic")
+    client = world.connect(V5)
+    numbers = range(1, 2 * sys.getrecursionlimit())
+    for number in numbers:
+        again = {"packet_id": max(number - 1, 1), "dup": True}
+        client.send(
+            wire.publish(ADDRESS, b"x", 2, packet_id=number)
+            + wire.publish(ADDRESS, b"x", 2, **again)
+        )
+    world.sync_all_but(world.store)
+    assert client.packets() == []
+    world.store.sync()
+    assert {answer.packet_id for answer in client.packets()} == set(numbers)
+    assert world.stored() == len(numbers)
 
 
 @both_places

@@ -388,19 +388,21 @@ cdef class MqttReader(StreamSession):
             return 0
         if remembered is not None:
             outcome.stored.append(remembered)
+        failure = next(iter(outcome.failed.values()), None)
+        self._note_taken(outcome, failure)
         self._await_repeated(outcome)
-        if outcome.stored or outcome.failed:
-            failure = next(iter(outcome.failed.values()), None)
-            publication = outcome.publication(0, failure)
-            self._note_taken(outcome, publication)
-            self.acknowledgements.later(
-                answers, self.publisher._pending_count, publication, self.lost)
+        if outcome.stored or failure is not None:
+            self.acknowledgements.later(answers, self.publisher._pending_count,
+                                        outcome.publication(0, failure), self.lost)
         else:
             self.acknowledgements.now(answers)
         return 0
 
     cdef int _await_repeated(self, Outcome outcome) except -1:
-        """What is published again is safe when it is the first time."""
+        """What is published again is safe when it is the first time.
+
+        Nobody waits for these receipts in turn, or a client could make chains of them.
+        """
         cdef Pending* pending = self.publisher._pending
         cdef Py_ssize_t at
         cdef dict found = {}
@@ -412,7 +414,7 @@ cdef class MqttReader(StreamSession):
         outcome.stored.extend(found.values())
         return 0
 
-    cdef int _note_taken(self, Outcome outcome, object publication) except -1:
+    cdef int _note_taken(self, Outcome outcome, object failure) except -1:
         """Until it is safe, what was taken at QoS 2 is not to be called so."""
         cdef Pending* pending = self.publisher._pending
         cdef Py_ssize_t at
@@ -421,8 +423,8 @@ cdef class MqttReader(StreamSession):
             if (pending[at].qos == 2 and pending[at].index >= 0
                     and not (outcome.refused and pending[at].index in outcome.refused)):
                 taken.append(pending[at].packet_id)
-        if taken:
-            self.receipts.taken(taken, publication)
+        if taken and (outcome.stored or failure is not None):
+            self.receipts.taken(taken, outcome.publication(0, failure))
         return 0
 
     def _retain(self, Run run, Outcome outcome):
