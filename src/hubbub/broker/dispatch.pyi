@@ -2,7 +2,7 @@ from typing import Any
 
 from hubbub.broker.access import Access
 from hubbub.broker.broker import Broker
-from hubbub.broker.publication import Publication, Stored
+from hubbub.broker.publication import Durable, Publication
 from hubbub.broker.routes import Route, Routes
 from hubbub.broker.run import Burst, Origin
 from hubbub.broker.timers import Timers
@@ -12,12 +12,12 @@ from hubbub.model.message import Message
 class Outcome:
     """What became of a run.
 
-    ``stored`` are the appends made, ``refused`` says of a message's place in the run why nobody got
-    it, ``failed`` which a further topic's disk did not take.
+    ``stored`` are the appends made and what observers keep it in, ``refused`` says of a message's place
+    in the run why nobody got it, ``failed`` which a further topic's disk did not take.
     """
 
     @property
-    def stored(self) -> list[Stored]: ...
+    def stored(self) -> list[Durable]: ...
     @property
     def refused(self) -> dict[int, Exception]: ...
     @property
@@ -40,15 +40,15 @@ class Dispatcher:
         """Publish a burst; nothing of it is looked at after returning."""
     def deliver(self, observers: tuple[Any, ...], message: Message) -> None:
         """Hand a message to these observers, whose right to it the caller has seen to."""
-    def pass_on(self, route: Route, batch: bytes) -> tuple[list[Stored], Exception | None]:
+    def pass_on(self, route: Route, batch: bytes) -> tuple[list[Durable], Exception | None]:
         """Publish to everyone else the records of a batch that a topic has just stored.
 
         For topics that capture nothing but their own name, which is the address of each record.
-        Returned are the appends to further topics, and the failure of a disk there.
+        Returned are what else holds them now, and the failure of a disk there.
         """
     def pass_on_message(
         self, route: Route, message: Message, holder: Topic
-    ) -> tuple[list[Stored], Exception | None]:
+    ) -> tuple[list[Durable], Exception | None]:
         """The same for one message that the topic ``holder`` has stored."""
 
 class Publisher:

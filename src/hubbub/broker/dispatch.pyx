@@ -97,10 +97,13 @@ cdef class Dispatcher:
             store(run, holder, self._timers.wall_ms, stored, refused, outcome.failed)
         outcome.refused = refused
         outcome.stored = stored
+        run.stores = set()
         if self._open:
             self._deliver(run, outcome)
         else:
             self._deliver_allowed(run, outcome)
+        if run.stores:
+            stored += run.stores
         return outcome
 
     cdef int _authorise(self, Run run, str principal, dict refused) except -1:

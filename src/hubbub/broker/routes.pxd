@@ -8,6 +8,7 @@ cdef class Route:
     cdef readonly tuple topics      # that capture the address; the first decides
     cdef readonly bint reserved
     cdef bint overlapping           # a connection is among the observers more than once
+    cdef bint kept                  # an observer may store what is published there
     cdef bint special               # reserved, or captured by a topic
     cdef uint32_t hash              # of the address: its partition, where a message has no key
     cdef bint _stale

@@ -90,6 +90,7 @@ cdef class Routes:
         route.address = address
         route.observers = self._sets.setdefault(observers, observers)
         route.overlapping = len(observers) > 1 and has_overlap(observers)
+        route.kept = any([getattr(observer, "keeps", False) for observer in observers])
         route.topics = tuple(topics)
         route.reserved = is_reserved(address)
         route.special = route.reserved or bool(route.topics)

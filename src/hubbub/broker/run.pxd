@@ -72,12 +72,14 @@ cdef class Run:
     cdef dict _notes
     cdef dict _rendered
     cdef Py_ssize_t _rendered_bytes
+    cdef set stores         # what observers keep it in; None where nobody waits for that
     cdef Style _last_style
     cdef bytes _last
 
     cdef bytes rendered(self, Style style)
     cdef object note(self, object key)
     cdef object take_note(self, object key, object what)
+    cdef int stored_in(self, object durable) except -1
     cdef Run slice(self, Py_ssize_t first, Py_ssize_t count)
     cdef Run picked(self, list indexes)
 
@@ -90,6 +92,7 @@ cdef class Style:
 cdef class RunObserver:
     cdef object __weakref__
     cdef readonly Outbox outbox     # where what it takes ends up, if that is one connection
+    cdef readonly bint keeps        # whether it may store what it takes (``Run.stored_in``)
     cdef Py_ssize_t room(self, Run run) except -1
     cdef int take(self, Run run) except -1
 

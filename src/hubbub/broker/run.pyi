@@ -44,12 +44,14 @@ class Style:
 class RunObserver:
     """An observer that takes whole runs; the base of native ones.
 
-    ``outbox`` is where what it takes ends up, None where that is not one connection. Subclasses have
-    a ``subscriber`` as ``hubbub.broker.observer.Observer`` has.
+    ``outbox`` is where what it takes ends up, None where that is not one connection; ``keeps`` says
+    whether it may store that, and tells the run in what. Subclasses have a ``subscriber`` as ``hubbub.broker.observer.Observer`` has.
     """
 
     @property
     def outbox(self) -> Outbox | None: ...
+    @property
+    def keeps(self) -> bool: ...
     @property
     def subscriber(self) -> Subscriber: ...
     def observe(self, message: Message) -> None:

@@ -164,9 +164,17 @@ cdef class Run:
         self._notes[key] = what
         return what
 
+    cdef int stored_in(self, object durable) except -1:
+        """An observer keeps what it took in there: whoever publishes waits for that as for topics."""
+        if self.stores is not None:
+            self.stores.add(durable)
+        return 0
+
     cdef Run slice(self, Py_ssize_t first, Py_ssize_t count):
         """Some of the messages, valid as long as this run is."""
-        return part(self.views + first, count, self.origin, self.source)
+        cdef Run run = part(self.views + first, count, self.origin, self.source)
+        run.stores = self.stores
+        return run
 
     cdef Run picked(self, list indexes):
         """The messages at these places, valid as long as this run is."""

@@ -86,7 +86,7 @@ cdef class Round:
         self.flush()
 
     cpdef int flush(self) except -1:
-        if self._flushing or not self._noted:
+        if self._flushing or not (self._noted or self._failed):
             return 0  # what comes up in the middle is carried out by the same flush
         self._flushing = True
         self.begin()
@@ -101,8 +101,8 @@ cdef class Round:
                     break
         finally:
             self._flushing = False
-        if self._noted:
-            self._later()
+        if self._noted or self._failed:
+            self._later()  # who put in this turn has asked by then what became of it
         if self._on_flushed is not None and (
                 self.buried or not self._low <= self.held.bytes <= self._high):
             self._on_flushed()

@@ -22,7 +22,7 @@ from hubbub.protocols.amqp.carbon_copies import (
     routing_keys,
     without_bcc,
 )
-from hubbub.protocols.amqp.confirms import Confirms, waitable
+from hubbub.protocols.amqp.confirms import Confirms
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from hubbub.broker.access import Action
+    from hubbub.broker.publication import Durable
     from hubbub.broker.routes import NameCache, Route
     from hubbub.broker.work_item import Item
     from hubbub.model.address import Address
     from hubbub.model.pattern import Pattern
     from hubbub.protocols.amqp.codec import Method
-    from hubbub.protocols.amqp.confirms import Durable
     from hubbub.protocols.amqp.connection import AmqpConnection
     from hubbub.protocols.amqp.consuming import Consumer
     from hubbub.protocols.amqp.exchanges import Exchange
@@ -226,10 +226,10 @@ class Channel(ContentReader):
         frame_max = self.connection.frame_max
         self.connection.write(encode_content(self.number, frame_max, method, mark[at:], body))
 
-    def confirm(self, last: int, stored: list[Any], refused: Collection[int]) -> None:
+    def confirm(self, last: int, stored: list[Durable], refused: Collection[int]) -> None:
         """Confirm, once it is durable, what was published (RabbitMQ: "Publisher Confirms")."""
         assert self._confirms is not None  # noqa: S101 - that is what the mode says
-        self._confirms.published(last, waitable(stored), refused)
+        self._confirms.published(last, stored, refused)
 
     def select_confirms(self) -> None:
         """Confirm from now on."""

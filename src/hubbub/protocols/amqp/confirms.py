@@ -3,54 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from hubbub.broker.publication import Publication, Stored
+from hubbub.broker.publication import when_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection
 
-
-class Durable(Protocol):
-    """What can say when it survives power loss: a work queue, a partition's append."""
-
-    def when_durable(self, done: Callable[[Exception | None], None], /) -> None:
-        """Call ``done`` once all that it holds now is durable, or with the failure."""
-
-
-def waitable(stored: list[Any]) -> list[Durable]:
-    """What was stored somewhere, as what can be waited for."""
-    return [Publication(0, (each,)) if isinstance(each, Stored) else each for each in stored]
-
-
-def when_all(durables: Sequence[Durable], done: Callable[[Exception | None], None]) -> None:
-    """Call ``done`` once all are durable, or with the failure of one."""
-    missing = len(durables)
-    failed: Exception | None = None
-
-    def one(failure: Exception | None) -> None:
-        nonlocal missing, failed
-        missing -= 1
-        failed = failed or failure
-        if not missing:
-            done(failed)
-
-    for each in durables:
-        each.when_durable(one)
-    if not durables:
-        done(None)
+    from hubbub.broker.publication import Durable
 
 
 class _Burst:
     """What was published up to ``last``, since the burst before."""
 
-    __slots__ = ("failed", "first", "last", "missing", "refused")
+    __slots__ = ("failed", "first", "is_settled", "last", "refused")
 
-    def __init__(self, first: int, last: int, refused: Collection[int], missing: int) -> None:
+    def __init__(self, first: int, last: int, refused: Collection[int]) -> None:
         self.first = first
         self.last = last
         self.refused = refused
-        self.missing = missing  # how many logs have not synced yet
+        self.is_settled = False  # all its logs have synced, or one has failed
         self.failed = False
 
 
@@ -67,25 +39,22 @@ class Confirms:
         self._bursts: deque[_Burst] = deque()
         self._last = 0
 
-    def published(self, last: int, stored: Iterable[Durable], refused: Collection[int]) -> None:
+    def published(self, last: int, stored: Collection[Durable], refused: Collection[int]) -> None:
         """All up to ``last`` is in its queues; ``refused`` are the tags of what is not."""
-        waiting = tuple(stored)
-        burst = _Burst(self._last + 1, last, refused, len(waiting))
+        burst = _Burst(self._last + 1, last, refused)
         self._last = last
         self._bursts.append(burst)
 
         def synced(failure: Exception | None) -> None:
-            burst.missing -= 1
-            burst.failed = burst.failed or failure is not None
+            burst.is_settled = True
+            burst.failed = failure is not None
             self._release()
 
-        for each in waiting:
-            each.when_durable(synced)
-        self._release()
+        when_all(stored, synced)
 
     def _release(self) -> None:
         acknowledged = 0
-        while self._bursts and not self._bursts[0].missing:
+        while self._bursts and self._bursts[0].is_settled:
             burst = self._bursts.popleft()
             if burst.failed or burst.refused:
                 if acknowledged:

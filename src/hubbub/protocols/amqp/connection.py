@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.publication import when_all
 from hubbub.model.faults import contain
 from hubbub.protocols.amqp import codec, login
 from hubbub.protocols.amqp.channel import Channel
-from hubbub.protocols.amqp.confirms import when_all
 from hubbub.protocols.amqp.constants import FRAME_METHOD
 from hubbub.protocols.amqp.errors import (
     ACCESS_REFUSED,
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hubbub.broker.outbox import Outbox
+    from hubbub.broker.publication import Durable
     from hubbub.broker.session import Peer
     from hubbub.broker.timers import Timer
     from hubbub.protocols.amqp.codec import Method
-    from hubbub.protocols.amqp.confirms import Durable
     from hubbub.protocols.amqp.contents import ContentReader
     from hubbub.protocols.amqp.listener import AmqpListener
     from hubbub.protocols.amqp.vhost import VirtualHost

@@ -1,6 +1,7 @@
 from typing import Any
 
 from hubbub.broker.broker import Broker
+from hubbub.broker.publication import Durable
 from hubbub.broker.routes import Route
 from hubbub.broker.run import Origin
 from hubbub.broker.work_item import Item
@@ -46,13 +47,13 @@ class ContentReader:
         """The properties as they are to be delivered, where they say more than most do."""
     def put_elsewhere(self, queue: Any, item: Item) -> int:
         """Give an item to what is no queue of leases; 1 taken, 0 refused."""
-    def stored_in(self, durable: Any) -> None:
-        """Have the confirm wait for this, too; it has ``when_durable``."""
+    def stored_in(self, durable: Durable) -> None:
+        """Have the confirm wait for this, too."""
     def wake(self) -> None:
         """Let the queues look at the channel's consumers again."""
     def drop_content(self) -> None:
         """Let go of a body that is not whole."""
-    def take_stored(self) -> list[Any]:
+    def take_stored(self) -> list[Durable]:
         """What a commit has to wait for, since the last time."""
     def take_refused(self) -> dict[int, Exception | None]:
         """What a commit could not put, since the last time."""
@@ -62,7 +63,7 @@ class ContentReader:
         """Hold a message until the transaction commits."""
     def returned(self, mark: bytes, body: bytes) -> None:
         """A mandatory message went nowhere."""
-    def confirm(self, last: int, stored: list[Any], refused: dict[int, Any]) -> None:
+    def confirm(self, last: int, stored: list[Durable], refused: dict[int, Any]) -> None:
         """Confirm all up to ``last`` that is not confirmed yet, once it is ``stored``."""
     def put_now(
         self, item: Item, queues: tuple[Any, ...], route: Route | None, mandatory: bool

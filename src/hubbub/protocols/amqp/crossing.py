@@ -12,9 +12,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.publication import Lost
 from hubbub.broker.work_item import Item
 from hubbub.model.address import from_opaque
-from hubbub.model.errors import HubbubError, InvalidAddressError
+from hubbub.model.errors import HubbubError, InvalidAddressError, StorageError
 from hubbub.model.pattern import Exact
 from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
 from hubbub.protocols.amqp.deliveries import routing_size
@@ -23,9 +24,10 @@ from hubbub.protocols.amqp.inward import Inward
 from hubbub.protocols.amqp.mapping import mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from hubbub.broker.broker import Broker
+    from hubbub.broker.publication import Durable
     from hubbub.model.message import Message
     from hubbub.model.pattern import Pattern
     from hubbub.protocols.amqp.bindings import Binding
@@ -100,15 +102,15 @@ class Crossing:
                 del self._wanted[pattern]
                 self._broker.observers.remove(pattern, self.inward)
 
-    def _arrived(self, message: Message, is_wanted_surely: bool) -> None:
+    def _arrived(self, message: Message, is_wanted_surely: bool) -> Sequence[Durable]:
         if self._vhost is None:
-            return
+            return ()
         try:
             key = key_of(message.address)
             mark = mark_of(message, persistent=is_wanted_surely)
         except InvalidAddressError as error:
             logger.debug("amqp: %s: %s", message.address, error)
-            return
+            return ()
         item = Item(
             message.value or b"",
             mark,
@@ -117,11 +119,8 @@ class Crossing:
             0,
             is_wanted_surely,
         )
-        for queue in self._queues(self._vhost, key, mark):
-            try:
-                queue.put(item)
-            except HubbubError as error:
-                logger.warning("amqp: queue %s: %s", queue.name, error)
+        kept = [_kept(queue, item) for queue in self._queues(self._vhost, key, mark)]
+        return [each for each in kept if each is not None] if is_wanted_surely else ()
 
     def _queues(self, vhost: VirtualHost, key: bytes, mark: bytes) -> Iterable[AmqpQueue]:
         """Where AMQP's own publishes to this address would come, each queue once."""
@@ -137,6 +136,17 @@ class Crossing:
         for exchange in exchanges:
             found.update(dict.fromkeys(vhost.route(exchange, key, properties)))
         return found
+
+
+def _kept(queue: AmqpQueue, item: Item) -> Durable | None:
+    """Put a message; what its publisher has to wait for. Of what a full disk takes from it, it hears."""
+    try:
+        return queue.keep(item)
+    except StorageError as error:
+        return Lost(error)
+    except HubbubError as error:  # what a queue refuses by its settings is its own affair
+        logger.warning("amqp: queue %s: %s", queue.name, error)
+        return None
 
 
 def _topic_pattern(key: bytes) -> Pattern | None:

@@ -1,6 +1,7 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.publication import Durable
 from hubbub.broker.run import Origin, RunObserver
 from hubbub.model.message import Message
 
@@ -10,9 +11,10 @@ class AmqpOrigin(Origin):
 class Inward(RunObserver):
     """By what others publish for AMQP's queues; what AMQP's own clients publish has been there.
 
-    ``arrived`` gets each message and whether its publisher asked for more than at most once.
+    ``arrived`` gets each message and whether its publisher asked for more than at most once, and returns
+    what that publisher has to wait for.
     """
 
     def __init__(
-        self, subscriber: Subscriber, arrived: Callable[[Message, bool], None]
+        self, subscriber: Subscriber, arrived: Callable[[Message, bool], Sequence[Durable]]
     ) -> None: ...

@@ -26,6 +26,7 @@ cdef class Inward(RunObserver):
     def __init__(self, subscriber, arrived):
         self.subscriber_ = subscriber
         self.arrived = arrived
+        self.keeps = True
 
     @property
     def subscriber(self):
@@ -39,5 +40,6 @@ cdef class Inward(RunObserver):
         if isinstance(run.source, AmqpReader):
             return 0
         for index, message in enumerate(run.messages()):
-            self.arrived(message, run.views[index].qos > AT_MOST_ONCE)
+            for durable in self.arrived(message, run.views[index].qos > AT_MOST_ONCE):
+                run.stored_in(durable)
         return 0

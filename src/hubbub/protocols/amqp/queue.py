@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hubbub.broker.publication import Durable
     from hubbub.broker.timers import Timer
     from hubbub.broker.work_item import Item
     from hubbub.broker.work_queue import WorkQueue
@@ -100,3 +101,15 @@ class AmqpQueue:
         if not taken and self.refused is not None:
             self.refused(item)
         return taken
+
+    def keep(self, item: Item) -> Durable | None:
+        """Give it a message; what it is safe in once that is durable, if it is kept on disk at all.
+
+        Raises what a stream's log raises; a work queue's failure is heard by who waits for it.
+        """
+        if self.stream is not None:
+            self.stream.append(item)
+            return self.stream
+        taken = self.put(item)
+        is_stored = self.work is not None and self.work.settings.durable and item.persistent
+        return self.work if taken and is_stored else None

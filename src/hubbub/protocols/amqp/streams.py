@@ -82,6 +82,14 @@ class Stream:
 
     def put(self, item: Item) -> int:
         """Append a message; 0 where it cannot be stored."""
+        try:
+            self.append(item)
+        except HubbubError:
+            return 0
+        return 1
+
+    def append(self, item: Item) -> None:
+        """Append a message. Raises what ``PartitionLog.append`` raises."""
         at = routing_size(item.mark)
         message = message_of(self.topic.name, item.value, item.mark[at:], item.timestamp_ms)
         timestamp, key, value, headers = parts_of(message, self.topic.name)
@@ -91,11 +99,7 @@ class Stream:
             *headers,
         )
         data = batch.encode([(timestamp, key, value, headers)])
-        try:
-            self.partition.log.append(data, self._broker.timers.wall_ms, own=True)
-        except HubbubError:  # also of what is too large for a segment
-            return 0
-        return 1
+        self.partition.log.append(data, self._broker.timers.wall_ms, own=True)
 
     def when_durable(self, done: Callable[[Exception | None], None]) -> None:
         """Call ``done`` once all that was appended survives power loss, or with the failure."""

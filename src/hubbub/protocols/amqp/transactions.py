@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hubbub.broker.work_queue import WorkQueue
-from hubbub.protocols.amqp.confirms import waitable
 from hubbub.protocols.amqp.errors import precondition_failed
 from hubbub.protocols.amqp.refusals import queue_in
 
@@ -123,7 +122,7 @@ def _commit(channel: Channel, _args: Any) -> None:
     if channel.take_refused() or failed:
         # A disk, or the topic that an address has; RabbitMQ's text. Nothing is settled then.
         raise precondition_failed("partial tx completion")
-    channel.connection.go_on_when_durable(waitable(stored), partial(_finish, channel, transaction))
+    channel.connection.go_on_when_durable(stored, partial(_finish, channel, transaction))
 
 
 def _finish(channel: Channel, transaction: Transaction) -> None:

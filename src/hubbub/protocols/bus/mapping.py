@@ -64,7 +64,7 @@ def place_of(record: Record) -> Place:
 def places_of(publication: Publication) -> tuple[Place, ...]:
     """Where a publish is stored."""
     return tuple(
-        Place(stored.topic, stored.partition, stored.base_offset) for stored in publication.stored
+        Place(stored.topic, stored.partition, stored.base_offset) for stored in publication.places
     )
 
 

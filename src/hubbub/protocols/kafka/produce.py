@@ -127,7 +127,7 @@ def _append(
     refuse_internal(topic, "append to")
     batch = sole_batch(wanted.records, context.api_version)
     publication = broker.append(partition, batch, context.principal)
-    result.base_offset = publication.stored[0].base_offset
+    result.base_offset = publication.places[0].base_offset
     result.start_offset = partition.log.start_offset
     if topic.settings.timestamp_kind == "append":
         result.append_time_ms = broker.timers.wall_ms

@@ -133,6 +133,12 @@ class Flow:
         """The client is publishing a message of QoS 2 under this identifier."""
         self._received_changed[packet_id] = msgspec.msgpack.encode(landing)
 
+    def received_surely(self, packet_id: int) -> None:
+        """It is safe wherever it is stored."""
+        if self.outgoing.keeps:
+            self.received_landing(packet_id, None)
+            self._state.flow_changed()
+
     def received_done(self, packet_id: int) -> None:
         """The client has let go of the identifier, or the message was not taken."""
         if self.outgoing.keeps:
@@ -154,7 +160,7 @@ class Flow:
         return FlowChanges(
             0,
             dict.fromkeys((*self.outgoing.in_flight, *self._changed)),
-            dict.fromkeys((*self._state.received, *self._received_changed)),
+            dict.fromkeys((*self._state.receipts.received, *self._received_changed)),
         )
 
     def restore_last_id(self, last_id: int) -> None:

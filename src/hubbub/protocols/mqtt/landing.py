@@ -3,6 +3,9 @@
 That it was taken, and the message itself, are in different logs, and a crash may come between. So the
 first says where the second will be: at the next position of its topic, which nobody else can take in
 between. What is not there after a crash was not taken, and its publisher sends it again.
+
+What an observer stores has no such position. After a crash the message is taken again then, unless it
+was said to be safe by another receipt: twice rather than never.
 """
 
 from __future__ import annotations
@@ -16,10 +19,18 @@ if TYPE_CHECKING:
 
 
 class Landing(msgspec.Struct, frozen=True, array_like=True):
-    """A topic by its number, and how many messages it has ever had once this one is there."""
+    """A topic by its number, and how many messages it has ever had once this one is there.
+
+    ``is_all``: and nothing else stores it.
+    """
 
     topic: int
     count: int
+    is_all: bool = True
+
+
+# Where nobody knows what is there.
+UNSURE = Landing(0, 0, is_all=False)
 
 
 def landing_of(topic: Topic | None, position: int, following: dict[Topic, int]) -> Landing | None:
@@ -38,6 +49,8 @@ def is_there(landing: Landing | None, topics: Catalogue) -> bool:
     """Whether the message is where it was to be."""
     if landing is None:
         return True
+    if not landing.is_all:
+        return False
     topic = next((topic for topic in topics if topic.number == landing.topic), None)
     return topic is None or _count(topic) >= landing.count
 

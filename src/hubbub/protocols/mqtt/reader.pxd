@@ -39,6 +39,7 @@ cdef class MqttReader(StreamSession):
     cdef public Py_ssize_t packet_limit
     cdef public int topic_alias_maximum
     cdef public set received            # Packet Identifiers of QoS 2 that wait for PUBREL
+    cdef public object receipts
     cdef readonly object acknowledgements
     cdef public Outgoing own            # where what it publishes may come back to it
     cdef readonly bint closed
@@ -59,6 +60,8 @@ cdef class MqttReader(StreamSession):
     cdef int _hand_over(self, Outbox own) except -1
     cdef object _remember(self, Run run)
     cdef int _acknowledge(self, Run run, Outcome outcome, object remembered) except -1
+    cdef int _await_repeated(self, Outcome outcome) except -1
+    cdef int _note_taken(self, Outcome outcome, object failure) except -1
     cdef bytes _answers(self, Run run, Outcome outcome, bint is_stored, dict not_retained)
     cdef int _reason(self, Run run, Outcome outcome, bint is_stored,
                      const Pending* pending) except -1

@@ -12,6 +12,7 @@ from hubbub.protocols.mqtt.acknowledgements import Acknowledgements
 from hubbub.protocols.mqtt.codec import Will
 from hubbub.protocols.mqtt.deliveries import Outgoing
 from hubbub.protocols.mqtt.reasons import MqttError, Reason
+from hubbub.protocols.mqtt.receipts import Receipts
 
 class MqttPublisher(Publisher):
     """What the sessions of a listener publish with."""
@@ -45,7 +46,9 @@ class MqttReader(StreamSession):
     own: Outgoing | None
     """Where what the client publishes may come back to it; set with ``version``."""
     received: set[int]
-    """Packet Identifiers of QoS 2 that the client has not let go of."""
+    """Packet Identifiers of QoS 2 that the client has not let go of: those of ``receipts``."""
+    receipts: Receipts
+    """Which of them are not safe yet; set with ``version``."""
 
     def __init__(self, publisher: MqttPublisher, outbox: Outbox) -> None: ...
     @property
@@ -79,10 +82,10 @@ class MqttReader(StreamSession):
     def keeps_received(self) -> bool:
         """Whether ``received`` outlives the connection."""
     def remember_received(
-        self, landings: dict[int, tuple[Topic | None, int]], following: dict[Topic, int]
+        self, landings: dict[int, tuple[Topic | None, int, bool]], following: dict[Topic, int]
     ) -> Stored:
         """Told what is to be published now; what the acknowledgement waits for.
 
-        By Packet Identifier: the last topic that is to store it, and the how manyth there it is from
-        now on; and how many each topic is to store now. Raises MqttError.
+        By Packet Identifier: the last topic that is to store it, the how manyth there it is from now
+        on, and whether an observer may store it, too; and how many each topic is to store now. Raises MqttError.
         """

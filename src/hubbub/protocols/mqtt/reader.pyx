@@ -359,7 +359,8 @@ cdef class MqttReader(StreamSession):
             while at < count and pending[at].index < index:
                 at += 1
             if at < count and pending[at].index == index and pending[at].qos == 2:
-                landings[pending[at].packet_id] = (topic, following.get(topic, 0))
+                landings[pending[at].packet_id] = (
+                    topic, following.get(topic, 0), (<Route>run.views[index].route).kept)
         try:
             return self.remember_received(landings, following)
         except MqttError:
@@ -387,12 +388,43 @@ cdef class MqttReader(StreamSession):
             return 0
         if remembered is not None:
             outcome.stored.append(remembered)
-        if outcome.stored or outcome.failed:
-            failure = next(iter(outcome.failed.values()), None)
+        failure = next(iter(outcome.failed.values()), None)
+        self._note_taken(outcome, failure)
+        self._await_repeated(outcome)
+        if outcome.stored or failure is not None:
             self.acknowledgements.later(answers, self.publisher._pending_count,
                                         outcome.publication(0, failure), self.lost)
         else:
             self.acknowledgements.now(answers)
+        return 0
+
+    cdef int _await_repeated(self, Outcome outcome) except -1:
+        """What is published again is safe when it is the first time.
+
+        Nobody waits for these receipts in turn, or a client could make chains of them.
+        """
+        cdef Pending* pending = self.publisher._pending
+        cdef Py_ssize_t at
+        cdef dict found = {}
+        for at in range(self.publisher._pending_count):
+            if pending[at].index == TAKEN_BEFORE:
+                publication = self.receipts.pending(pending[at].packet_id)
+                if publication is not None:
+                    found[id(publication)] = publication
+        outcome.stored.extend(found.values())
+        return 0
+
+    cdef int _note_taken(self, Outcome outcome, object failure) except -1:
+        """Until it is safe, what was taken at QoS 2 is not to be called so."""
+        cdef Pending* pending = self.publisher._pending
+        cdef Py_ssize_t at
+        cdef list taken = []
+        for at in range(self.publisher._pending_count):
+            if (pending[at].qos == 2 and pending[at].index >= 0
+                    and not (outcome.refused and pending[at].index in outcome.refused)):
+                taken.append(pending[at].packet_id)
+        if taken and (outcome.stored or failure is not None):
+            self.receipts.taken(taken, outcome.publication(0, failure))
         return 0
 
     def _retain(self, Run run, Outcome outcome):
@@ -449,9 +481,7 @@ cdef class MqttReader(StreamSession):
     cdef int _refused(self, object error, const Pending* pending) except -1:
         """The reason, which there is none of before version 5."""
         cdef int reason = self.refused(error)
-        if self.version != VERSION_5:
-            return 0
-        if pending.qos == 2:
-            self.received.discard(pending.packet_id)  # [MQTT-4.3.3-9]
-            self.own.owner.received_done(pending.packet_id)
-        return reason
+        # Before version 5, what may not be published is acknowledged as if it was taken.
+        if pending.qos == 2 and (self.version == VERSION_5 or not isinstance(error, DeniedError)):
+            self.receipts.drop(pending.packet_id)  # [MQTT-4.3.3-9]
+        return reason if self.version == VERSION_5 else 0

@@ -12,7 +12,7 @@ from hubbub.model.faults import contain
 from hubbub.protocols.mqtt import codec
 from hubbub.protocols.mqtt.fields import MAX_VARIABLE
 from hubbub.protocols.mqtt.filters import subscription_of
-from hubbub.protocols.mqtt.landing import landing_of
+from hubbub.protocols.mqtt.landing import UNSURE, landing_of
 from hubbub.protocols.mqtt.names import (
     InvalidNameError,
     MalformedNameError,
@@ -168,15 +168,20 @@ class MqttSession(MqttReader):
         return self._state.is_queued
 
     def remember_received(
-        self, landings: dict[int, tuple[Topic | None, int]], following: dict[Topic, int]
+        self, landings: dict[int, tuple[Topic | None, int, bool]], following: dict[Topic, int]
     ) -> Stored:
         """Store what is about to be published at QoS 2; what to wait for."""
         flow = self._state.flow
-        for packet_id, (topic, position) in landings.items():
-            flow.received_landing(packet_id, landing_of(topic, position, following))
+        for packet_id, (topic, position, elsewhere) in landings.items():
+            if elsewhere:
+                self.receipts.unsure(packet_id)
+            landing = UNSURE if elsewhere else landing_of(topic, position, following)
+            flow.received_landing(packet_id, landing)
         try:
             return self._listener.sessions.store_received(self._state)
         except HubbubError as error:
+            for packet_id in landings:
+                self.receipts.drop(packet_id)
             raise MqttError(Reason.UNSPECIFIED_ERROR, str(error)) from error
 
     # --- CONNECT (3.1) ------------------------------------------------------------------------
@@ -281,7 +286,8 @@ class MqttSession(MqttReader):
         settings = self._listener.settings
         self.version = connect.version
         self.state = state
-        self.received = state.received
+        self.receipts = state.receipts
+        self.received = state.receipts.received
         self.packet_limit = settings.packet_limit
         self.topic_alias_maximum = settings.topic_alias_maximum
         self._will = will
@@ -411,8 +417,7 @@ class MqttSession(MqttReader):
         answer = codec.encode_acknowledgement(PacketType.PUBCOMP, packet_id)
         state = self._state
         if packet_id in self.received:
-            self.received.discard(packet_id)
-            state.flow.received_done(packet_id)
+            self.receipts.drop(packet_id)
             # Remembered after a crash, the next message with it would be taken for this one.
             state.when_flow_durable(lambda: self.acknowledgements.now(answer))
         else:

@@ -12,6 +12,7 @@ from hubbub.protocols.mqtt.consumer import QueueConsumer
 from hubbub.protocols.mqtt.deliveries import Deliveries
 from hubbub.protocols.mqtt.filters import Filters
 from hubbub.protocols.mqtt.flow import Flow
+from hubbub.protocols.mqtt.receipts import Receipts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ class SessionState:
     """
 
     __slots__ = (
-        "_deliveries", "_is_resting", "_sessions", "expiry", "filters", "flow", "key", "received", "session",
+        "_deliveries", "_is_resting", "_sessions", "expiry", "filters", "flow", "key", "receipts", "session",
         "subscriber", "version",
     )  # fmt: skip
 
@@ -57,9 +58,9 @@ class SessionState:
         self.session: MqttSession | None = None
         self.subscriber = Subscriber(PROTOCOL, key.client_id, key.principal)
         self.version = codec.MQTT_3_1_1
-        self.received: set[int] = set()
         self.filters = Filters(self._make_match)
         self.flow = Flow(self, sessions.settings.max_queued_messages)
+        self.receipts = Receipts(self.flow)
         self._is_resting = False
         self._deliveries: Deliveries | None = None  # while the client is there and has subscribed
 

@@ -288,7 +288,7 @@ class Sessions:
             state.flow.restore(stored.packet_id, packet)
         for stored, value in parts.get("received", []):
             if is_there(_LANDING.decode(value), self.broker.topics):
-                state.received.add(stored.packet_id)
+                state.receipts.received.add(stored.packet_id)
             else:
                 self._table.put((_key("received", key, packet_id=stored.packet_id), None))
         for _, value in parts.get("last", []):
