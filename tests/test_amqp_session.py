@@ -265,6 +265,16 @@ def test_what_the_disk_refuses_ends_the_connection():
     assert channel.names() == ["connection.close"]
 
 
+def test_who_closes_meanwhile_is_answered_all_the_same():
+    log, channel = held_channel()
+    declare = codec.encode(1, "queue.declare", queue="q", durable=True)
+    channel.connection.session.receive(declare + codec.encode(0, "connection.close"))
+    for partition in list(log.partitions.values()):
+        partition.fail(StorageFullError("full"))
+    said = [method.name for _, method in channel.connection.frames()]
+    assert said == ["connection.close", "connection.close-ok"]
+
+
 # --- ends ------------------------------------------------------------------------------------------
 
 
