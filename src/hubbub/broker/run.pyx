@@ -165,7 +165,7 @@ cdef class Run:
         return what
 
     cdef int stored_in(self, object durable) except -1:
-        """An observer keeps what it took in there: whoever publishes waits for that as for topics."""
+        """An observer keeps what it took in there: its publisher waits for that as for topics."""
         if self.stores is not None:
             self.stores.add(durable)
         return 0
