@@ -367,15 +367,15 @@ def test_a_delayed_message_waits_in_its_exchange(amqp_client, name):
     amqp_client.declare_queue(name)
     amqp_client.bind(name, name, "a.*")
     amqp_client.consume(name)
-    amqp_client.publish(name, "a.1", b"later", headers={"x-delay": 150})
-    amqp_client.publish(name, "a.2", b"soon", headers={"x-delay": 20})
+    amqp_client.publish(name, "a.1", b"later", headers={"x-delay": 2500})
+    amqp_client.publish(name, "a.2", b"soon", headers={"x-delay": 1200})
     amqp_client.publish(name, "a.3", b"now")
     amqp_client.publish(name, "b", b"elsewhere", headers={"x-delay": 1})
     got = amqp_client.take(3)
     assert [(one.body, one.key) for one in got] == [
         (b"now", "a.3"), (b"soon", "a.2"), (b"later", "a.1"),
     ]  # fmt: skip
-    assert got[2].headers == {"x-delay": -150}  # as the plugin says that it has waited
+    assert got[2].headers == {"x-delay": -2500}  # as the plugin says that it has waited
 
 
 @here_only
