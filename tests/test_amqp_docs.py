@@ -10,7 +10,7 @@ from hubbub.broker.work_memory import MemoryMarks
 from hubbub.broker.work_queues import WorkQueues
 from hubbub.model.address import MAX_LEVELS
 from hubbub.protocols.amqp.arguments import MAX_ARGUMENTS_BYTES
-from hubbub.protocols.amqp.connection import VERSION
+from hubbub.protocols.amqp.connection import CLOSING_SECONDS, VERSION
 from hubbub.protocols.amqp.consuming import MAX_CONSUMERS
 from hubbub.protocols.amqp.dead_letters import MAX_DEATHS
 from hubbub.protocols.amqp.delayed import MAX_DELAY_MS
@@ -56,6 +56,7 @@ def test_the_page_names_the_limits():
         f"from {marks.page // MIB} MiB", f"above {marks.high // MIB // 1024} GiB",
         f"below {marks.low // MIB} MiB", f"more than {WorkQueues.rewrite_bytes // MIB} MiB",
         KEY_HEADER, f"channel {MAX_CONSUMERS:,} consumers",
+        f"after {CLOSING_SECONDS:g} seconds",
     ):  # fmt: skip
         assert words in PAGE, words
 

@@ -49,7 +49,7 @@ VERSION = "4.1.0"
 _MISSED_MOST = 4
 # How long the other side has to answer connection.close, and to close the socket after close-ok:
 # RabbitMQ's CLOSING_TIMEOUT.
-_CLOSING_SECONDS = 30.0
+CLOSING_SECONDS = 30.0
 # Frames before tune-ok: RabbitMQ's initial_frame_max.
 _INITIAL_FRAME_MAX = 8192
 
@@ -358,7 +358,7 @@ class AmqpConnection(AmqpReader):
         if self._beats is not None:
             self._beats.cancel()
         if self._alarm is None:  # the handshake's goes on
-            self._alarm = self._listener.timers.after(_CLOSING_SECONDS, self.outbox.abort)
+            self._alarm = self._listener.timers.after(CLOSING_SECONDS, self.outbox.abort)
 
     def _close_channels(self) -> None:
         for channel in tuple(self.channels.values()):
