@@ -101,7 +101,7 @@ class Connection:
             self.session.resume()
             pass_time(self.listener, 0)
         data = b"".join(self.outbox.take())
-        if self.closed:
+        if self.hung_up:
             self.drop()
         return data
 
@@ -125,6 +125,12 @@ class Connection:
 
     @property
     def closed(self):
+        """Whether nothing more is carried out."""
+        return self.session.closed or self.hung_up
+
+    @property
+    def hung_up(self):
+        """Whether the server closes the socket."""
         return self.outbox.closing or self.outbox.aborted
 
     def drop(self):

@@ -4,12 +4,17 @@ import uuid
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 import amqp_clients
 import node_client
 from amqp_clients import AMQP_CLIENTS
 from node_client import AmqpMessage, MqttMessage, NatsMessage, NodeClient
 from serving import ServerProcess
+
+# How long an example takes is this machine's affair.
+settings.register_profile("hubbub", deadline=None)
+settings.load_profile("hubbub")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pamqp.commands as methods
 import pamqp.frame
 import pika
 import pytest
+from pamqp.body import ContentBody
 from pamqp.header import ProtocolHeader
 from pamqp.heartbeat import Heartbeat
 
@@ -138,6 +139,17 @@ def test_a_method_on_a_channel_that_is_not_open_is_an_error(wire):
     assert (closed.reply_code, closed.reply_text) == (
         504, "CHANNEL_ERROR - expected 'channel.open'",
     )  # fmt: skip
+
+
+def test_who_still_writes_when_it_is_closed_reads_why_and_answers(wire):
+    """A socket that is closed with something unread is reset, and with it what the client says."""
+    wire.open()
+    wire.send(methods.Basic.Qos(prefetch_count=1), channel=3)
+    for _ in range(50):
+        wire.send(methods.Queue.Declare(queue="x" * 100, nowait=True), ContentBody(b"x" * 100_000))
+    assert wire.read().reply_code == 504
+    wire.send(methods.Connection.CloseOk())
+    assert wire.read() is None
 
 
 def test_heartbeats_are_sent_and_who_sends_none_is_given_up(wire):

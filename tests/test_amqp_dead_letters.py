@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from amqp_vhost import WALL_MS, Place, properties
 from held_log import HeldLog
 from hubbub.broker.work_item import Item
+from hubbub.model.address import Address
+from hubbub.model.message import Message
 from hubbub.protocols.amqp.dead_letters import MAX_DEATHS, is_cycle, record_death
+from hubbub.protocols.amqp.mapping import mark_of
 from hubbub.protocols.amqp.marks import Mark, decode_mark
 from hubbub.protocols.amqp.properties import NONE
 from hubbub.protocols.amqp.tables import Table, table_of
@@ -253,13 +256,43 @@ def test_a_story_that_a_client_made_up_does_no_harm(place: Place, story: Any) ->
     assert isinstance(headers["x-death"][0]["count"], int)
 
 
-def test_properties_that_are_none_are_dropped(place: Place) -> None:
+def test_a_letter_whose_properties_are_none_goes_without_them_and_is_told_of_once(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     queue = place.declare("q", {"x-dead-letter-exchange": "dlx"})
     for broken in (b"", b"\x20\x00\x00\x00\x00\x09", NONE + b"x"):
         queue.put(Item(b"", Mark(b"", b"q", broken).encode()))
         place.advance(0)
         reject(place, "q")
-    assert place.ready("graveyard") == 0
+    for _, headers, _ in letters(place, 3):
+        assert headers["x-death"][0]["queue"] == "q"
+    assert len(caplog.records) == 1
+
+
+def test_a_letter_whose_headers_are_none_keeps_its_other_properties(place: Place) -> None:
+    queue = place.declare("q", {"x-dead-letter-exchange": "dlx"})
+    broken = b"\xa0\x00" + b"\4text" + b"\0\0\0\2\5a"
+    queue.put(Item(b"", Mark(b"", b"q", broken).encode()))
+    place.advance(0)
+    reject(place, "q")
+    [(_, headers, decoded)] = letters(place, 1)
+    assert (decoded.content_type, headers["x-death"][0]["count"]) == ("text", 1)
+
+
+def test_a_header_of_others_that_is_called_cc_costs_no_letter(place: Place) -> None:
+    queue = place.declare("q", {"x-dead-letter-exchange": "dlx"})
+    message = Message(Address("a"), b"", headers=(("CC", b"text"),))
+    queue.put(Item(b"", mark_of(message, persistent=False)))
+    place.advance(0)
+    reject(place, "q")
+    [(_, headers, _)] = letters(place, 1)
+    assert headers["CC"] == "text"
+
+
+def letters(place: Place, count: int) -> list[Any]:
+    found = list(place.take("graveyard"))
+    assert len(found) == count
+    return found
 
 
 # --- circles ------------------------------------------------------------------------------------

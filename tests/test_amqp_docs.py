@@ -11,6 +11,7 @@ from hubbub.broker.work_queues import WorkQueues
 from hubbub.model.address import MAX_LEVELS
 from hubbub.protocols.amqp.arguments import MAX_ARGUMENTS_BYTES
 from hubbub.protocols.amqp.connection import VERSION
+from hubbub.protocols.amqp.consuming import MAX_CONSUMERS
 from hubbub.protocols.amqp.dead_letters import MAX_DEATHS
 from hubbub.protocols.amqp.delayed import MAX_DELAY_MS
 from hubbub.protocols.amqp.mapping import KEY_HEADER
@@ -54,7 +55,7 @@ def test_the_page_names_the_limits():
         f"after {MAX_DEATHS} different", f"delivery limit of {QUORUM_DELIVERY_LIMIT}",
         f"from {marks.page // MIB} MiB", f"above {marks.high // MIB // 1024} GiB",
         f"below {marks.low // MIB} MiB", f"more than {WorkQueues.rewrite_bytes // MIB} MiB",
-        KEY_HEADER,
+        KEY_HEADER, f"channel {MAX_CONSUMERS:,} consumers",
     ):  # fmt: skip
         assert words in PAGE, words
 

@@ -6,7 +6,7 @@ import pytest
 
 from amqp_vhost import Place, properties, refused
 from hubbub.protocols.amqp import routing as routing_module
-from hubbub.protocols.amqp.carbon_copies import without_bcc
+from hubbub.protocols.amqp.carbon_copies import check_copies, without_bcc
 from hubbub.protocols.amqp.errors import SyntaxFailure
 from hubbub.protocols.amqp.properties import decode_headers
 from hubbub.protocols.amqp.tables import table_of
@@ -154,9 +154,15 @@ def test_copies_come_through_every_type_and_the_alternate_only_when_no_key_is_wa
     assert place.route("x", "a", {"BCC": ["c"]}) == ["q3"]
 
 
-def test_copies_that_are_no_list_are_refused(place: Place) -> None:
-    text = refused(406, place.route, "", "q1", {"CC": "q2"})
-    assert text == 'invalid message: {unacceptable_type_in_header,"CC",longstr}'
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+def test_copies_that_are_no_list_are_refused_to_a_publisher(name: str) -> None:
+    check_copies(properties({name: ["q2"]}))
+    text = refused(406, check_copies, properties({name: "q2"}))
+    assert text == f'invalid message: {{unacceptable_type_in_header,"{name}",longstr}}'
+
+
+def test_copies_that_are_no_list_are_none_to_a_message_of_others(place: Place) -> None:
+    assert place.route("", "q1", {"CC": "q2"}) == ["q1"]
 
 
 def test_bcc_is_not_delivered() -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from amqp_session_double import Connection, amqp_listener, pass_time, published, restarted
+from amqp_session_double import WALL_MS, Connection, amqp_listener, pass_time, published, restarted
 from held_log import HeldLog
+from hubbub.broker.observer import Subscriber
+from hubbub.broker.outbox import Outbox
+from hubbub.broker.session import Peer
+from hubbub.broker.work_item import Item
+from hubbub.model.address import Address
 from hubbub.model.errors import StorageFullError
-from hubbub.protocols.amqp import codec, contents
+from hubbub.model.pattern import Exact
+from hubbub.protocols.amqp import codec, consuming, contents
 from hubbub.protocols.amqp.tables import table_of
+from hubbub.protocols.redis.listener import RedisListener
 
 
 def test_persistent_to_a_stream_is_confirmed():
@@ -57,10 +64,31 @@ def test_get_says_redelivered_after_a_restart():
     assert channel.get().args.redelivered is True
 
 
+def test_headers_that_are_none_end_the_connection_and_go_nowhere():
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
+    channel.queue()
+    channel.publish(raw=NO_HEADERS)
+    closed = channel.read()[-1]
+    assert (closed.name, closed.args.reply_code) == ("connection.close", 502)
+    assert closed.args.reply_text == "SYNTAX_ERROR - a table ends before its fields do"
+    assert listener.vhosts["/"].queues["q"].ready == 0
+
+
+# A log may have what is refused today.
+NO_HEADERS = b"\x20\x00" + b"\0\0\0\x02\x05a"
+
+
+def put_bad(listener):
+    listener.vhosts["/"].queues["q"].put(Item(b"bad", b"\0\1q" + NO_HEADERS))
+    listener.broker.work_queues.flush()
+
+
 def test_headers_that_are_none_stall_no_queue():
-    channel = Connection(amqp_listener()).channel()
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
     channel.queue(durable=True, x_queue_type="quorum")
-    channel.publish(body=b"bad", raw=b"\x20\x00" + b"\0\0\0\x02\x05a")
+    put_bad(listener)
     channel.publish(body=b"good")
     channel.consume()
     assert [each.body for each in channel.read()[1:]] == [b"bad", b"good"]
@@ -69,9 +97,10 @@ def test_headers_that_are_none_stall_no_queue():
 
 
 def test_headers_that_are_none_stall_no_stream():
-    channel = Connection(amqp_listener()).channel()
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
     channel.queue(durable=True, x_queue_type="stream")
-    channel.publish(body=b"bad", raw=b"\x20\x00" + b"\0\0\0\x02\x05a")
+    put_bad(listener)
     channel.publish(body=b"good")
     channel.ask("basic.qos", prefetch_count=10)
     channel.consume(x_stream_offset="first")
@@ -173,6 +202,37 @@ def test_answers_keep_their_order():
     ]  # fmt: skip
 
 
+def test_a_cancellation_comes_behind_the_answer_that_the_disk_delays():
+    log = HeldLog()
+    listener = amqp_listener(log)
+    channel = Connection(listener).channel()
+    channel.send("queue.declare", queue="q", durable=True)
+    log.sync()
+    channel.consume("q", "tag")
+    assert channel.names() == ["queue.declare-ok", "basic.consume-ok"]
+    channel.send("queue.delete", queue="q")
+    channel.send("queue.declare", queue="next")
+    assert channel.names() == []
+    log.sync()
+    assert channel.names() == ["queue.delete-ok", "basic.cancel", "queue.declare-ok"]
+
+
+def test_what_is_purged_stays_gone_after_purge_ok():
+    log, channel = held_channel()
+    channel.send("queue.declare", queue="q", durable=True)
+    log.sync()
+    channel.publish("q", delivery_mode=2)
+    log.sync()
+    channel.read()
+    channel.send("queue.purge", queue="q")
+    assert channel.names() == []
+    log.sync()
+    [purged] = channel.read()
+    assert (purged.name, purged.args.message_count) == ("queue.purge-ok", 1)
+    after = amqp_listener(log.survivor(power_cut=True))
+    assert after.vhosts["/"].queues["q"].ready == 0
+
+
 def test_commit_waits_for_all_that_it_stored():
     log, channel = held_channel()
     for name, more in (("q", {}), ("s", {"x-queue-type": "stream"})):
@@ -203,6 +263,16 @@ def test_what_the_disk_refuses_ends_the_connection():
     for partition in list(log.partitions.values()):
         partition.fail(StorageFullError("full"))
     assert channel.names() == ["connection.close"]
+
+
+def test_who_closes_meanwhile_is_answered_all_the_same():
+    log, channel = held_channel()
+    declare = codec.encode(1, "queue.declare", queue="q", durable=True)
+    channel.connection.session.receive(declare + codec.encode(0, "connection.close"))
+    for partition in list(log.partitions.values()):
+        partition.fail(StorageFullError("full"))
+    said = [method.name for _, method in channel.connection.frames()]
+    assert said == ["connection.close", "connection.close-ok"]
 
 
 # --- ends ------------------------------------------------------------------------------------------
@@ -324,6 +394,37 @@ def test_refused_address_is_not_acknowledged():
     assert channel.names() == ["basic.nack", "channel.close"]
 
 
+def test_nothing_is_stored_of_what_goes_to_a_refused_address():
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
+    channel.queue("__hubbub_state", durable=True)
+    channel.queue("copies")
+    channel.publish("__hubbub_state", delivery_mode=2, headers={"CC": ["copies"]})
+    assert closed_with(channel) == 403
+    assert [queue.ready for queue in listener.vhosts["/"].queues.values()] == [0, 0]
+
+
+def test_a_transaction_publishes_each_message_to_its_own_address():
+    listener = amqp_listener()
+    got = []
+
+    class Observer:
+        subscriber = Subscriber("test", "somebody")
+
+        def observe(self, message):
+            got.append((message.address, message.value))
+
+    for address in ("a", "b"):
+        listener.broker.subscribe(Exact(Address(address)), Observer())
+    channel = Connection(listener).channel()
+    channel.ask("tx.select")
+    channel.publish("a", b"1", "amq.topic")
+    channel.publish("b", b"2", "amq.topic")
+    assert got == []
+    channel.ask("tx.commit")
+    assert got == [("a", b"1"), ("b", b"2")]
+
+
 class Only:
     """Lets a user do one thing at one address."""
 
@@ -379,3 +480,143 @@ def test_quorum_queue_with_one_active_consumer_is_not_fetched_from():
     channel.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
     channel.send("basic.get", queue="q")
     assert closed_with(channel) == 405
+
+
+def test_a_large_transaction_reaches_others_in_portions():
+    listener = amqp_listener()
+    redis, outbox = RedisListener(listener.broker), Outbox()
+    redis.session(Peer(("127.0.0.1", 1), ("127.0.0.1", 6379)), outbox).receive(
+        b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n"
+    )
+    outbox.take()
+    channel = Connection(listener).channel()
+    channel.ask("tx.select")
+    channel.connection.session.receive(published(1, "a", b"x" * 100, "amq.topic") * 5000)
+    assert channel.ask("tx.commit").name == "tx.commit-ok"
+    chunks = outbox.take()
+    assert b"".join(chunks).count(b"x" * 100) == 5000
+    assert max(chunk.count(b"x" * 100) for chunk in chunks) <= 1024
+
+
+# --- many consumers --------------------------------------------------------------------------------
+
+
+def test_consumers_are_woken_once_for_all_that_is_acknowledged(monkeypatch):
+    listener = amqp_listener()
+    connection = Connection(listener)
+    channel = connection.channel()
+    channel.queue()
+    channel.ask("basic.qos", prefetch_count=20, global_=True)
+    channel.consume()
+    for number in range(25):
+        channel.publish(body=b"%d" % number)
+    assert len(channel.read()) == 21
+    calls = []
+    woken = consuming.Consumer.wake
+    monkeypatch.setattr(
+        consuming.Consumer, "wake", lambda consumer: (calls.append(consumer), woken(consumer))
+    )
+    settled = [codec.encode(1, "basic.ack", delivery_tag=tag) for tag in range(1, 4)]
+    settled += [
+        codec.encode(1, "basic.nack", delivery_tag=tag, requeue=False) for tag in range(4, 6)
+    ]
+    connection.session.receive(b"".join(settled))
+    assert len(calls) == 1
+    assert [each.body for each in channel.read()] == [b"%d" % number for number in range(20, 25)]
+
+
+def test_consumers_of_a_channel_have_a_bound(monkeypatch):
+    monkeypatch.setattr(consuming, "MAX_CONSUMERS", 2)
+    channel = Connection(amqp_listener()).channel()
+    channel.queue()
+    for _ in range(3):
+        channel.consume()
+    closed = channel.read()[-1]
+    assert (closed.name, closed.args.reply_code) == ("connection.close", 530)
+    assert closed.args.reply_text == "NOT_ALLOWED - reached maximum (2) of consumers per channel"
+
+
+# --- what crosses ----------------------------------------------------------------------------------
+
+NOW_S = WALL_MS // 1000
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected_ms"),
+    [
+        ({}, WALL_MS),
+        ({"timestamp": 5}, 5000),
+        ({"timestamp": 5, "headers": {"a": 1}, "message_id": "m", "priority": 1}, 5000),
+        ({"timestamp": NOW_S}, NOW_S * 1000),
+        ({"timestamp": NOW_S + 1}, WALL_MS),
+        ({"timestamp": 2**64 - 1}, WALL_MS),
+        ({"timestamp": 5, "expiration": "100"}, WALL_MS),
+    ],
+)
+@pytest.mark.parametrize("commits", [False, True])
+def test_others_see_the_time_that_a_publisher_says(fields, expected_ms, commits):
+    listener = amqp_listener()
+    topic = listener.broker.create_topic(Address("a"), 1)
+    got = []
+
+    class Observer:
+        subscriber = Subscriber("test", "somebody")
+
+        def observe(self, message):
+            got.append(message.timestamp_ms)
+
+    listener.broker.subscribe(Exact(Address("a")), Observer())
+    channel = Connection(listener).channel()
+    if commits:
+        channel.ask("tx.select")
+    channel.publish("a", b"1", "amq.topic", **fields)
+    if commits:
+        channel.ask("tx.commit")
+    partition = topic.partitions[0]
+    [record] = listener.broker.decode(partition.log.read(0, 10_000), partition)
+    assert (got, record.message.timestamp_ms) == ([expected_ms], expected_ms)
+
+
+# --- streams ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "methods"),
+    [
+        ("basic.reject", {"delivery_tag": 1, "requeue": True}, "basic.nack and basic.reject"),
+        ("basic.nack", {"delivery_tag": 1, "requeue": False}, "basic.nack and basic.reject"),
+        ("basic.nack", {"delivery_tag": 0, "multiple": True}, "basic.nack and basic.reject"),
+        ("basic.recover", {"requeue": True}, "basic.recover"),
+    ],
+)
+def test_a_stream_takes_nothing_back(name, fields, methods):
+    listener = amqp_listener()
+    channel = Connection(listener).channel()
+    channel.queue("kept")
+    channel.publish("kept")
+    channel.queue(durable=True, x_queue_type="stream")
+    for _ in range(2):
+        channel.publish()
+    channel.ask("basic.qos", prefetch_count=2)
+    channel.consume(x_stream_offset="first")
+    channel.read()
+    channel.consume("kept")
+    channel.read()
+    channel.send(name, **fields)
+    closed = channel.read()[-1]
+    assert (closed.name, closed.args.reply_code) == ("connection.close", 540)
+    assert closed.args.reply_text == (
+        f"NOT_IMPLEMENTED - {methods} not supported by stream queues queue 'q' in vhost '/'"
+    )
+    assert listener.vhosts["/"].queues["kept"].ready == 1
+
+
+def test_a_stream_keeps_what_a_channel_had_that_is_closed():
+    channel = Connection(amqp_listener()).channel()
+    channel.queue(durable=True, x_queue_type="stream")
+    channel.publish()
+    channel.ask("basic.qos", prefetch_count=1)
+    channel.consume(x_stream_offset="first")
+    channel.read()
+    closing = {"reply_code": 200, "reply_text": "", "class_id": 0, "method_id": 0}
+    assert channel.ask("channel.close", **closing).name == "channel.close-ok"

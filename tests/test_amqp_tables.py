@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from amqp_values import FIELDS, KEYS, STRINGS, TABLES
 from hubbub.protocols.amqp.errors import SyntaxFailure
+from hubbub.protocols.amqp.table_check import checked
 from hubbub.protocols.amqp.tables import (
     MAX_DEPTH,
     TYPE_NAMES,
@@ -50,6 +51,49 @@ def test_any_bytes_are_a_table_or_a_syntax_error(encoded):
     except SyntaxFailure:
         return
     assert decode_table(encode_table(table)) == table
+
+
+def assert_checked_as_read(encoded):
+    """Whether it is a table is found out natively, too."""
+    try:
+        decode_table(encoded)
+    except SyntaxFailure:
+        assert not checked(encoded)
+    else:
+        assert checked(encoded)
+
+
+@given(TABLES, st.data())
+def test_what_is_checked_is_what_could_be_read(table, data):
+    encoded = bytearray(encode_table(table))
+    assert checked(bytes(encoded))
+    for _ in range(data.draw(st.integers(0, 3))):
+        if encoded:
+            encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    del encoded[data.draw(st.integers(0, len(encoded))) :]
+    assert_checked_as_read(bytes(encoded))
+
+
+@given(st.lists(st.sampled_from([b"\1k", b"t", b"S", b"F", b"A", b"V", b"D", b"d\x7f\xf0", b"f\x7f\x80",
+                                 b"\0", b"\0\0\0\2", b"\xff", b"\0\0\0\7", b"x", b"L"])).map(b"".join))  # fmt: skip
+def test_pieces_of_tables_are_checked_as_they_are_read(encoded):
+    assert_checked_as_read(encoded)
+
+
+@pytest.mark.parametrize("letter", range(256))
+def test_every_letter_is_checked_as_it_is_read(letter):
+    for size in range(12):
+        assert_checked_as_read(b"\1k" + bytes([letter]) + bytes(size))
+        assert_checked_as_read(b"\1k" + bytes([letter]) + b"\x7f\xff" + bytes(size))
+
+
+@pytest.mark.parametrize("letter", [b"F", b"A"])
+@pytest.mark.parametrize("depth", [MAX_DEPTH, MAX_DEPTH + 1, 5000])
+def test_depth_is_checked_as_it_is_read(letter, depth):
+    value = b"\0\0\0\0"
+    for _ in range(depth - 1):
+        value = sized((b"\1k" if letter == b"F" else b"") + letter + value)
+    assert_checked_as_read(b"\1k" + letter + value)
 
 
 # What each letter looks like: the errata of RabbitMQ ("AMQP 0-9-1 Errata", section 3).

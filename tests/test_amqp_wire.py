@@ -334,3 +334,84 @@ def test_a_nested_header_of_a_message_harms_nobody():
     other.send(DECLARE, encode_content(1, method, b"\0\0", b"y", 4096), GET, GET)
     other.read()
     assert not other.closed
+
+
+# --- the end ------------------------------------------------------------------------------------------
+
+CLOSE, CLOSE_OK = encode(0, "connection.close", reply_code=200), encode(0, "connection.close-ok")
+ERROR = encode(9, "basic.qos")  # on a channel that is not open
+CLOSED = [0, "connection.close", 504, "60.10", "CHANNEL_ERROR - expected 'channel.open'"]
+
+
+def test_who_closes_is_left_to_close_the_socket():
+    listener = amqp_listener()
+    client = Connection(listener).open(heartbeat=10)
+    assert client.ask(CLOSE, DECLARE) == [[0, "connection.close-ok", {}]]
+    client.send(DECLARE)
+    assert client.read(29) == b""  # and heartbeats are over
+    assert not client.hung_up
+    client.read(2)
+    assert client.hung_up
+    assert not listener.connections
+
+
+def test_a_client_in_error_is_waited_for_until_it_has_said_close_ok():
+    client = Connection(amqp_listener()).open()
+    assert client.ask(ERROR) == [CLOSED]
+    assert client.ask(DECLARE, PUBLISH, header(3), body(b"abc"), HEARTBEAT, ERROR) == []
+    assert not client.hung_up
+    assert client.ask(CLOSE_OK) == []
+    assert client.hung_up
+
+
+def test_a_client_in_error_is_not_waited_for_without_end():
+    client = Connection(amqp_listener()).open()
+    assert client.ask(ERROR, seconds=29) == [CLOSED]
+    assert not client.hung_up
+    client.read(2)
+    assert client.hung_up
+
+
+def test_who_is_refused_has_no_more_time_than_for_logging_in():
+    client = Connection(amqp_listener(handshake_timeout=10))
+    assert client.ask(PROTOCOL_HEADER, encode(0, "connection.open"))[1][2] == 503
+    client.read(9)
+    assert not client.hung_up
+    client.read(2)
+    assert client.hung_up
+
+
+def test_closes_that_cross_are_both_answered():
+    client = Connection(amqp_listener()).open()
+    assert client.ask(ERROR, CLOSE) == [CLOSED, [0, "connection.close-ok", {}]]
+    assert not client.hung_up
+    client.send(CLOSE_OK)
+    assert client.hung_up
+
+
+def test_close_ok_is_found_however_what_is_before_it_is_cut():
+    stream = ERROR + DECLARE + frame(3, 1, b"x" * 50) + CLOSE_OK + DECLARE
+    for cut in range(len(stream)):
+        client = Connection(amqp_listener()).open()
+        client.send(stream[:cut])
+        client.send(stream[cut:])
+        assert (said(client.read()), client.hung_up) == ([CLOSED], True), cut
+
+
+@pytest.mark.parametrize("nonsense", [FRAME_HEAD.pack(1, 0, 2**31), frame(1, 0, b"")[:-1] + b"x"])
+def test_behind_what_is_no_frame_nothing_is_looked_at(nonsense):
+    client = Connection(amqp_listener()).open()
+    assert client.ask(ERROR) == [CLOSED]
+    assert client.ask(nonsense, CLOSE, b"x" * 100_000) == []
+    assert client.session.unparsed_bytes == 0
+
+
+def test_a_publisher_that_was_held_back_is_listened_to_when_it_is_in_error():
+    client = Connection(amqp_listener()).open()
+    client.send(DECLARE, PUBLISH, header(1), body(b"x"))
+    client.session.memory_is_short(True)
+    assert client.session.paused
+    client.send(ERROR)
+    assert not client.session.paused
+    client.session.memory_is_short(False)
+    assert [name for _, name, *_ in said(client.read())][-1] == "connection.close"

@@ -34,7 +34,7 @@ def parts(records):
 
 
 @given(RECORDS, st.sampled_from(CODECS), st.integers(0, 2**62))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_was_encoded_comes_back(records, codec, base_offset):
     encoded = batch.stamp(batch.encode(records, attributes=codec), base_offset)
     decoded = batch.decode(encoded)
@@ -105,7 +105,7 @@ def with_checksum(encoded: bytes) -> bytes:
 
 
 @given(st.integers(0, 400), st.integers(0, 255), st.sampled_from(CODECS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_hostile_batch_with_a_good_checksum_is_read_or_refused(at, byte, codec):
     broken = bytearray(batch.encode(SAMPLE, attributes=codec))
     broken[21 + at % (len(broken) - 21)] = byte
@@ -120,7 +120,7 @@ def test_a_hostile_batch_with_a_good_checksum_is_read_or_refused(at, byte, codec
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_never_crash(data):
     framed = struct.pack(">qiib", 0, len(data) + 9, 0, 2) + bytes(4) + data
     for hostile in (data, framed, with_checksum(framed)):

@@ -455,7 +455,7 @@ def test_a_frame_cut_short_is_waited_for():
         assert list(reader.frames()) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.binary(max_size=40), max_size=8))
 def test_no_bytes_make_a_session_raise(bodies):
     client = World().client()
@@ -502,7 +502,7 @@ REQUESTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(REQUESTS, max_size=12))
 def test_no_sequence_of_calls_makes_a_session_raise(requests):
     world = World()
@@ -516,7 +516,7 @@ def test_no_sequence_of_calls_makes_a_session_raise(requests):
     world.pass_time(60.0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.builds(
         WireMessage,

@@ -80,7 +80,7 @@ def test_codecs_that_do_not_exist_are_said_so(codec):
 
 
 @given(st.sampled_from(CODECS), st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_data_or_a_clear_error(codec, data):
     prefix = b"\x82SNAPPY\x00" + bytes(8) if codec == compression.SNAPPY and len(data) % 2 else b""
     with suppress(CorruptBatchError):

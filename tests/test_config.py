@@ -5,6 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hubbub.broker.broker import Broker
+from hubbub.broker.timers import Timers
+from hubbub.log.memory import MemoryLog
 from hubbub.server import config
 from hubbub.server.config import Config
 from hubbub.server.layers import ConfigError, Layers
@@ -96,6 +99,16 @@ def test_origins_are_a_list_in_the_file_and_text_in_the_environment(write):
     assert origins == ["https://a.example", "https://b.example"]
     loaded = config.load(path, {"HUBBUB_LISTENERS_MQTT_WS_ORIGINS": "https://c.example"})
     assert loaded.listeners["mqtt-ws"]["origins"] == "https://c.example"
+
+
+@pytest.mark.parametrize("text", ["/,staging", " / , staging,"])
+def test_virtual_hosts_are_a_list_in_the_file_and_text_in_the_environment(write, text):
+    for chosen in (
+        config.load(write('listeners.amqp.vhosts = ["/", "staging"]'), {}),
+        config.load(None, {"HUBBUB_LISTENERS_AMQP_VHOSTS": text}),
+    ):
+        made = LISTENERS["amqp"].make(Broker(MemoryLog(), Timers()), chosen.listeners["amqp"])
+        assert list(made.vhosts) == ["/", "staging"]
 
 
 def test_variables_that_are_no_settings_are_left_alone():

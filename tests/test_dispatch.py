@@ -64,7 +64,7 @@ def stored(broker, name):
 addresses = st.sampled_from(["a", "a.b", "b", "b.c", "t.one", "t.two"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(addresses, st.binary(max_size=8)), max_size=40))
 def test_a_burst_is_what_its_messages_one_by_one_would_be(pairs):
     worlds = []

@@ -62,7 +62,7 @@ def frames_of(pieces: list[bytes]) -> list[bytes]:
 
 
 @given(st.lists(st.sampled_from(sorted(FRAMES)), max_size=6), st.lists(st.integers(1, 700)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_frames_come_out_whole_however_they_are_cut(names, sizes):
     stream = b"".join(FRAMES[name] for name in names)
     assert frames_of(cut(stream, sizes or [1])) == [FRAMES[name][4:] for name in names]
@@ -190,7 +190,7 @@ def test_a_request_shorter_than_it_must_be_is_answered_or_closed_on_but_never_ra
 
 
 @given(st.sampled_from(sorted(FRAMES)), st.integers(4, 400), st.binary(max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_overwritten_requests_never_raise(name, at, noise):
     whole = bytearray(FRAMES[name])
     whole[at : at + len(noise)] = noise
@@ -201,7 +201,7 @@ def test_overwritten_requests_never_raise(name, at, noise):
 
 
 @given(st.sampled_from(sorted(HANDLERS)), st.integers(0, 18), st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_as_any_request_never_raise(api_key, version, body):
     wire = Wire()
     head = struct.pack(">hhi", api_key, version, 1)
@@ -210,7 +210,7 @@ def test_any_bytes_as_any_request_never_raise(api_key, version, body):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_never_raise(data):
     wire = Wire()
     wire.session.receive(data)

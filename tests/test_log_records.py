@@ -30,7 +30,7 @@ MESSAGES = st.builds(
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_messages_come_back_as_they_were(messages):
     stored = batch.stamp(encode_messages(messages, TOPIC), 40)
     records = decode_records(stored, TOPIC, 3)

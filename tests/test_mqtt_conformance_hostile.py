@@ -334,9 +334,7 @@ def mutate(sample):
 
 
 @here_only
-@settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     version=st.sampled_from([V31, V311, V5]),
     samples=st.lists(mutated | st.tuples(st.binary(min_size=1), st.just([])), max_size=6),
@@ -357,9 +355,7 @@ def test_garbage_harms_nobody_else(listener, version, samples):
 
 
 @here_only
-@settings(
-    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(samples=st.lists(mutated, min_size=1, max_size=4), data=st.data())
 def test_garbage_means_the_same_however_it_is_cut(samples, data):
     """But for what comes first, an acknowledgement or a message that comes back."""

@@ -372,7 +372,7 @@ FOREIGN = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(FOREIGN, min_size=1, max_size=3))
 def test_a_message_of_another_protocol_is_one_frame_whatever_it_holds(messages):
     listener = nats_listener()

@@ -286,7 +286,7 @@ def seen(data):
     return found
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(OPERATIONS, max_size=25), st.lists(st.integers(0, 1000), max_size=6))
 def test_a_session_is_answered_the_same_whatever_the_cuts(operations, places):
     stream = b"".join(operations)
@@ -301,7 +301,7 @@ def test_a_session_is_answered_the_same_whatever_the_cuts(operations, places):
     assert answers[0] == answers[1]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(OPERATIONS | st.binary(max_size=20), max_size=10).map(b"".join),
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),

@@ -274,5 +274,5 @@ def little_memory(monkeypatch):
     monkeypatch.setattr(queue_module, "READ_AHEAD", 2)
 
 
-QueuesMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+QueuesMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestQueues = QueuesMachine.TestCase

@@ -44,7 +44,7 @@ def heard(requests, cuts):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(publishes, publishes, others, inline), max_size=25), st.data())
 def test_what_is_heard_does_not_depend_on_where_the_stream_is_cut(requests, data):
     frames = [each if isinstance(each, bytes) else request(*each) for each in requests]

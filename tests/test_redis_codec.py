@@ -43,7 +43,7 @@ def test_a_value_in_both_versions(value, resp2, resp3):
     assert encode(value, RESP3) == resp3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.sampled_from("\r\n\t ab\x00é")))
 def test_an_error_is_one_line_whatever_it_quotes(text):
     line = encode_failure(f"ERR {text}")

@@ -121,7 +121,7 @@ LIKELY = st.sampled_from(
 BYTES = st.one_of(st.binary(max_size=60), st.lists(LIKELY, max_size=20).map(b"".join))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BYTES, st.data())
 @example(b"*1\r\n$4\r\nPINGxxPING\r\n", None)
 def test_any_bytes_parse_the_same_whatever_the_cuts(data, draw):
@@ -131,7 +131,7 @@ def test_any_bytes_parse_the_same_whatever_the_cuts(data, draw):
     assert parse(*cut(data, places)) == parse(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.lists(st.binary(max_size=20), min_size=1, max_size=5), max_size=5))
 def test_every_request_survives_the_wire(requests):
     assert parse(b"".join(request(*each) for each in requests)) == (requests, None)

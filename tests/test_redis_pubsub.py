@@ -82,7 +82,7 @@ def test_a_message_of_another_protocol_is_shown_with_its_value_only(listener):
     assert client.read() == b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$0\r\n\r\n"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=100), st.binary(max_size=50))
 def test_a_channel_is_any_bytes_and_one_frame(channel, payload):
     listener = small_listener()

@@ -250,7 +250,7 @@ WORDS = st.one_of(
 REQUESTS = st.lists(st.lists(WORDS, min_size=1, max_size=6), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(REQUESTS, st.lists(st.integers(0, 400), max_size=5))
 def test_any_session_is_answered_the_same_whatever_the_cuts(requests, places):
     stream = b"".join(request(*each) for each in requests)
@@ -265,7 +265,7 @@ def test_any_session_is_answered_the_same_whatever_the_cuts(requests, places):
     assert pieces.closed == whole.closed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=80), max_size=5))
 def test_any_bytes_end_in_replies_or_a_close_and_leave_the_others_alone(pieces):
     listener = small_listener()

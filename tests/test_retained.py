@@ -51,7 +51,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS, st.lists(PATTERNS, min_size=1, max_size=5), st.booleans(), st.integers(0, 2))
 def test_what_is_retained_is_the_last_of_each_address_that_matches(
     steps, patterns, ends_with_many, seconds
@@ -77,7 +77,7 @@ def test_what_is_retained_is_the_last_of_each_address_that_matches(
         assert {address: place.retained.get(address).message.value for address in alive} == alive
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STEPS)
 def test_what_was_removed_takes_up_nothing(steps):
     world = World()

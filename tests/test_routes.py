@@ -53,7 +53,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps)
 def test_a_remembered_route_is_what_a_new_look_up_finds(steps):
     broker, observers = small_broker(), [Observer() for _ in range(3)]

@@ -86,7 +86,7 @@ def test_two_shares_have_turns_of_their_own(broker):
     assert [len(each.got) for each in (*ours, *theirs, alone)] == [30, 30, 20, 20, 20, 60]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sets(st.sampled_from("xyz"), min_size=1), min_size=1, max_size=4), st.data())
 def test_nobody_gets_more_than_one_message_more_than_another_of_an_address(memberships, data):
     broker = Broker(MemoryLog(), Timers(0.0, 1_700_000_000_000))

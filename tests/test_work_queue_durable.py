@@ -500,6 +500,26 @@ def test_an_early_flush_of_a_refusing_queue_keeps_its_failure_for_the_publisher(
     assert tray.values == numbers(2, 3)
 
 
+def test_an_early_flush_has_a_failure_of_its_own_after_one_that_was_told():
+    disk = SimulatedDisk()
+    bench = on_disk(disk)
+    queue = durable(bench, max_length=1, overflow="reject")
+    tray = bench.join(queue)
+    done = []
+    for values in (numbers(1), numbers(2, 3)):
+        disk.fail("append", 1, errno.ENOSPC)
+        for value in values:
+            queue.put(Item(value, persistent=value != b"3"))
+        bench.queues.flush()
+        queue.when_durable(done.append)
+        disk.heal()
+    assert tray.values == numbers(3)
+    assert [type(failure) for failure in done] == [StorageFullError] * 2
+    store(bench, queue, b"4")
+    store(bench, queue, b"5")
+    assert (queue.failure, tray.values) == (None, numbers(3, 4, 5))
+
+
 # --- memory -----------------------------------------------------------------------------------
 
 
@@ -576,6 +596,20 @@ def test_pressure_is_told_when_it_begins_and_when_it_ends(bench):
     assert (told, memory.under_pressure) == ([True, False], False)
 
 
+def test_pressure_ends_with_the_last_settlement_where_nothing_waits(bench):
+    memory = bench.queues.memory
+    memory.marks = MemoryMarks(high=10_000, low=5000)
+    told = []
+    memory.on_pressure = told.append
+    queue = bench.open()
+    tray = bench.join(queue)
+    bench.put(queue, *[b"x" * 1000] * 20)
+    assert (told, queue.ready) == ([True], 0)
+    tray.settle()
+    bench.queues.flush()
+    assert told == [True, False]
+
+
 def test_queues_together_let_go_of_what_is_stored_before_anybody_is_held_back(bench):
     bench.queues.memory.marks = MemoryMarks(page=500_000, page_each=10_000)
     queues = [durable(bench, str(number)) for number in range(10)]
@@ -613,6 +647,30 @@ def test_a_disk_that_cannot_be_read_now_is_tried_again(bench, monkeypatch):
     monkeypatch.undo()
     bench.pass_time(1.0)
     assert tray.values == numbers(1, 2)
+
+
+def test_many_that_expire_at_once_are_dead_letters_in_portions():
+    bench = on_disk()
+    queue = durable(bench, message_ttl_ms=1000)
+    fill(bench, queue, 10_000)
+    sync(bench)
+    bench = Bench(bench.log, now=9.0)
+    queue, letters = bench.queues.get("q"), bench.open("dead", durable=True)
+    letters.held_most = 1_000_000
+    queue.on_dead = lambda entry, _: letters.put(Item(entry.item().value, persistent=True))
+    tray = bench.join(queue)
+    assert queue.get() is None
+    most_in_a_turn = most_in_memory = 0
+    while queue.ready:
+        before = letters.ready
+        bench.pass_time(0.001)
+        most_in_a_turn = max(most_in_a_turn, letters.ready - before)
+        most_in_memory = max(most_in_memory, bench.queues.memory_bytes)
+        sync(bench)
+    assert 0 < most_in_a_turn <= 2000
+    assert most_in_memory < 6_000_000
+    found = [int(value.split(b":")[0]) for value in bench.drain(letters)]
+    assert (found, tray.values) == (list(range(10_000)), [])
 
 
 def test_a_dead_letter_that_cannot_be_read_now_waits_for_the_disk(bench, monkeypatch):
@@ -698,6 +756,30 @@ def test_a_few_old_messages_do_not_keep_a_large_log(bench):
     queue.settle(leased[1])
     bench.queues.flush()
     assert queue.log.live.count == 0
+
+
+def test_a_log_is_stored_anew_once_and_not_again_before_less_of_it_is_needed(bench):
+    bench.queues.rewrite_bytes = 20_000
+    queue = durable(bench)
+    store(bench, queue, *[b""] * 1000, mark=b"much more than the value")
+    first = end_of(queue)
+    trim_again_and_again(bench)
+    assert end_of(queue) <= first + 1001
+    tray = bench.join(queue)
+    for entry in tray.entries[10:]:
+        queue.settle(entry)
+    bench.queues.flush()
+    first = end_of(queue)
+    trim_again_and_again(bench)
+    assert end_of(queue) == queue.log.live.first() + 11 > first
+    assert [entry.item().mark for entry in tray.entries[:10]] == [b"much more than the value"] * 10
+
+
+def trim_again_and_again(bench):
+    for _ in range(5):
+        bench.queues.trim()
+        for _ in range(5):
+            bench.pass_time()
 
 
 def settle_all_but_old(bench, queue):

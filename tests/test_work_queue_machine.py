@@ -345,4 +345,4 @@ class WorkQueueMachine(RuleBasedStateMachine):
 
 
 TestWorkQueueMachine = WorkQueueMachine.TestCase
-TestWorkQueueMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestWorkQueueMachine.settings = settings(max_examples=150, stateful_step_count=40)

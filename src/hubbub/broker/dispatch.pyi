@@ -31,6 +31,9 @@ class Dispatcher:
     def __init__(self, routes: Routes, access: Access, timers: Timers) -> None: ...
     @property
     def routes(self) -> Routes: ...
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may do everything, so that nobody need be asked."""
     def publish(self, route: Route, message: Message, principal: str) -> Publication:
         """Publish one message. Raises as ``Broker.publish``."""
     def publish_burst(self, burst: Burst, principal: str) -> Outcome:

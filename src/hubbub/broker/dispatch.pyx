@@ -42,6 +42,10 @@ cdef class Dispatcher:
         self._open = type(access) is AllowAll
         self._timers = timers
 
+    @property
+    def is_open(self):
+        return self._open
+
     def publish(self, Route route not None, message, str principal):
         cdef Run run = run_of(route, message)
         cdef Outcome outcome = self.publish_run(run, principal)
@@ -169,7 +173,9 @@ cdef class Dispatcher:
         return 0
 
     def _may_receive(self, observer, str address):
-        return self._access.may(observer.subscriber.principal, "receive", address)
+        subscriber = observer.subscriber
+        return subscriber.asks_later or self._access.may(
+            subscriber.principal, "receive", address)
 
 
 cdef class Publisher:

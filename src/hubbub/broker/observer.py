@@ -14,6 +14,7 @@ class Subscriber(NamedTuple):
     protocol: str  # the listener's name, or "python" in process
     client: str  # what the client calls itself, else where it connects from
     principal: str = ""  # who it authenticated as; empty until users are configured
+    asks_later: bool = False  # it keeps messages for others, each of whom is asked at delivery
 
 
 class Observer(Protocol):

@@ -24,7 +24,9 @@ cdef class QueueLog:
     cdef Py_ssize_t _settled_count
     cdef Py_ssize_t _settled_room
     cdef dict _attempts
-    cdef int64_t moved_end     # what follows the last message that was stored anew
+    cdef int64_t moved_end      # what follows the last message that was stored anew
+    cdef int64_t moved_bytes    # of the log, that the last ones took which were stored anew
+    cdef int64_t moved_count    # and how many these were
     cdef Records _records       # those read last
 
     cdef bint has_notes(self) noexcept

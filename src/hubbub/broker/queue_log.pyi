@@ -13,5 +13,10 @@ class QueueLog:
     @property
     def live_bytes(self) -> int:
         """Of the values of these messages."""
+    @property
+    def needed_bytes(self) -> int:
+        """About what they take of the log: what those did that were stored anew, once some were."""
+    def begin_moving(self) -> None:
+        """Messages are stored anew now; count what they take."""
     def trim(self) -> None:
         """Forget what lies before the first message that is needed."""

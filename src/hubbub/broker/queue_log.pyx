@@ -166,6 +166,15 @@ cdef class QueueLog:
 
     # Giving space back.
 
+    @property
+    def needed_bytes(self):
+        if not self.moved_count:
+            return self.live_bytes
+        return max(self.live_bytes, self.live.count * (self.moved_bytes // self.moved_count))
+
+    def begin_moving(self):
+        self.moved_bytes = self.moved_count = 0
+
     def trim(self):
         """Forget what lies before the first message that is needed."""
         cdef int64_t first = self.live.first()

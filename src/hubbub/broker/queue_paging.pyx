@@ -58,11 +58,13 @@ cdef int64_t load(WaitingLine line, QueueLog log, Held held) except -1:
         return 0
     for index in range(level.ring_count):
         place = ring_at(level, index)
-        if place.item == NULL:
-            more = fill(place, records, held)
-            if not more:
-                break
-            loaded += more
+        if place == head:
+            continue
+        # Behind what is in memory it is looked at again, and what was read is still there then.
+        more = fill(place, records, held) if place.item == NULL else 0
+        if not more:
+            break
+        loaded += more
     return loaded
 
 

@@ -86,6 +86,8 @@ cdef class Rewriting:
             self._log.live.add(offset)
             offset += 1
         self._log.end = self._log.moved_end = appended.next_offset
+        self._log.moved_bytes += self._batch.size
+        self._log.moved_count += self.count
         return 0
 
     cdef int _grow(self) except -1:

@@ -1,12 +1,15 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hubbub.broker.leases import Entry
 from hubbub.broker.observer import Subscriber
+from hubbub.broker.work_item import Item
 
 class Taker:
     """Somebody who takes from queues; native code overrides ``credit`` and ``deliver``."""
 
     subscriber: Subscriber | None
+    may_have: Callable[[Item], bool] | None
+    """Asked before each delivery; None: it may have everything. Set before it joins a queue."""
 
 class OpenTaker(Taker):
     """A taker in Python."""

@@ -48,16 +48,17 @@ cdef class Takers:
         for group in self._groups:
             yield from (<_Group>group).takers
 
-    cdef Taker next(self):
-        """Who gets the next one; None where nobody has room.
+    cdef Taker next(self, Item item):
+        """Who gets the next one; None where nobody who may have it has room.
 
-        Those of a lower priority get something only when all above them have no room.
+        Those of a lower priority get something only when all above them have no room. Where nobody
+        is choosy, the item need not be known.
         """
         cdef _Group group
         cdef Taker taker
         if self._single:
             taker = self.active
-            return taker if taker is not None and taker.credit() > 0 else None
+            return taker if taker is not None and takes(taker, item) else None
         for index in range(len(self._groups)):
             group = <_Group>self._groups[index]
             for _ in range(len(group.takers)):
@@ -65,9 +66,29 @@ cdef class Takers:
                     group.turn = 0
                 taker = <Taker>group.takers[group.turn]
                 group.turn += 1
-                if taker.credit() > 0:
+                if takes(taker, item):
                     return taker
         return None
+
+    cdef bint have_room(self) except -1:
+        """Whether any of those whose turn it may be would take something."""
+        cdef Taker taker
+        if self._single:
+            return self.active is not None and self.active.credit() > 0
+        for taker in self:
+            if taker.credit() > 0:
+                return True
+        return False
+
+    cdef bint may_have(self, Item item) except -1:
+        """Whether any of them may have it, with room or without."""
+        cdef Taker taker
+        if self._single:
+            return self.active is not None and allows(self.active, item)
+        for taker in self:
+            if allows(taker, item):
+                return True
+        return False
 
     cdef int add(self, Taker taker, int priority) except -1:
         """One more; the last of its priority."""
@@ -83,6 +104,7 @@ cdef class Takers:
             group.takers = [taker]
             self._groups.insert(at, group)
         self.count += 1
+        self.choosy += taker.may_have is not None
         if self._single and self.active is None:
             self.active = taker
         return 0
@@ -102,7 +124,17 @@ cdef class Takers:
             if not group.takers:
                 del self._groups[index]
             self.count -= 1
+            self.choosy -= taker.may_have is not None
             if taker is self.active:
                 self.active = (<_Group>self._groups[0]).takers[0] if self._groups else None
             return True
         return False
+
+
+cdef inline bint takes(Taker taker, Item item) except -1:
+    """Whether it has room, and may have this."""
+    return taker.credit() > 0 and (item is None or allows(taker, item))
+
+
+cdef inline bint allows(Taker taker, Item item) except -1:
+    return taker.may_have is None or bool(taker.may_have(item))

@@ -35,6 +35,9 @@ cdef class WorkQueue(Lender):
     cdef int64_t _fresh_bytes
     cdef object _timer          # for what waits first and will expire
     cdef object _retry          # for what the disk refused
+    cdef list _passed           # entries that nobody has room for who may have them
+    cdef list _withheld         # entries that nobody may have
+    cdef object _reconsider     # for these
 
     cpdef int put(self, Item item) except -1
     cpdef int wake(self) except -1
@@ -45,6 +48,11 @@ cdef class WorkQueue(Lender):
     cdef int _level_of(self, Item item) noexcept
     cdef int _add_fresh(self, Item item) except -1
     cdef int _store(self) except -1
+    cdef Taker _next_taker(self)
+    cdef int _put_back(self, Entry entry) except -1
+    cdef bint _pass_over(self) except -1
+    cdef int _offer_passed(self) except -1
+    cdef int _offer_withheld(self) except -1
     cdef bint _load_head(self) except -1
     cdef int _taken(self, Place* place) noexcept
     cdef Entry _lease(self, Place* place)
@@ -52,6 +60,8 @@ cdef class WorkQueue(Lender):
     cdef int _bury(self, Entry entry, str reason) except -1
     cdef bint _bury_head(self, str reason) except -1
     cdef int _expire(self) except -1
+    cdef bint _expire_head(self, Place* head) except -1
+    cdef bint _is_late(self) noexcept
     cdef int _arm(self) except -1
     cdef int _try_again(self) except -1
     cdef int _forget(self, Place* place) except -1

@@ -53,6 +53,8 @@ class WorkQueue(Lender):
         """The only one to get anything, where that is so."""
     def put(self, item: Item) -> int:
         """Add an item, at the next flush; 0 if the queue is full and refuses it, else 1."""
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether so many messages of ``size`` bytes in all would be taken, if nobody takes others."""
     def get(self) -> Entry | None:
         """Lease the first of what waits, whoever else wants it."""
     def join(self, taker: Taker, priority: int = 0) -> None:

@@ -39,6 +39,15 @@ cdef enum:
 # How often what the disk refused is tried again, in seconds.
 RETRY_AFTER = 1.0
 
+# How soon those who listen are asked again about what none of them may have, in seconds.
+RECONSIDER_AFTER = 30.0
+
+cdef enum:
+    # How much of that is set aside: as much as shared subscriptions do.
+    WITHHELD_MOST = 10_000
+    # And of what those have no room for who may have it, which is looked at whenever there is room.
+    PASSED_MOST = 100
+
 
 @cython.final
 cdef class WorkQueue(Lender):
@@ -58,6 +67,8 @@ cdef class WorkQueue(Lender):
         self._delivery_limit = -1 if limit is None else limit
         self._waiting = WaitingLine(settings.priorities)
         self._takers = Takers(settings.single_active)
+        self._passed = []
+        self._withheld = []
         self.leases = Leases()
         self.held_most = HELD_MOST
         self.log = log
@@ -74,7 +85,11 @@ cdef class WorkQueue(Lender):
 
     @property
     def ready(self):
-        return self._waiting.count + self._fresh_count
+        return self._waiting.count + self._fresh_count + self._set_aside
+
+    @property
+    def _set_aside(self):
+        return len(self._passed) + len(self._withheld)
 
     @property
     def ready_bytes(self):
@@ -82,7 +97,7 @@ cdef class WorkQueue(Lender):
 
     @property
     def unsettled(self):
-        return self.leases.count
+        return self.leases.count - self._set_aside
 
     @property
     def takers(self):
@@ -100,6 +115,7 @@ cdef class WorkQueue(Lender):
         if self._limited and self._refuses and self._is_full(item):
             # What came with it may find takers, and leave room.
             if self._fresh_count and self._takers.count:
+                self.round.forget_told(self)
                 self.write()
                 self._hand_out_early()
             if self._is_full(item):
@@ -110,6 +126,11 @@ cdef class WorkQueue(Lender):
         self.round.news = True
         self.note()
         return 1
+
+    def has_room(self, Py_ssize_t count, int64_t size):
+        return not (self._limited and self._refuses) or (
+            self._waiting.count + self._fresh_count + count <= self._most
+            and self._waiting.bytes + self._fresh_bytes + size <= self._most_bytes)
 
     cdef int _hand_out_early(self) except -1:
         try:
@@ -195,17 +216,21 @@ cdef class WorkQueue(Lender):
         cdef Place* head
         cdef Place place
         cdef Taker taker
+        if self._passed:
+            self._offer_passed()
         while True:
             head = self._waiting.head()
             if head == NULL:
                 break
             # On the very millisecond it is not late, so that one that may not wait finds a taker.
             if 0 <= head.expires_ms < self.round.now_ms:
-                if not self._bury_head("expired"):
+                if not self._expire_head(head):
                     break
                 continue
-            taker = <Taker>self._takers.next()
-            if taker is None or not self._load_head():
+            taker = self._next_taker()
+            if taker is None:
+                if self._takers.choosy and self._pass_over():
+                    continue
                 break
             if self._waiting.pop(&place):
                 self._deliver(taker, self._lease(&place))
@@ -217,6 +242,63 @@ cdef class WorkQueue(Lender):
         if self.log is not None:
             self._let_go()
         return self._arm()
+
+    cdef Taker _next_taker(self):
+        """Who gets what is first, which is in memory then; None where nobody takes it."""
+        cdef Place* head
+        cdef Taker taker
+        if not self._takers.choosy:
+            taker = self._takers.next(None)
+            return taker if taker is not None and self._load_head() else None
+        if not self._load_head():
+            return None
+        head = self._waiting.head()
+        return None if head == NULL else self._takers.next(<Item>head.item)
+
+    cdef bint _pass_over(self) except -1:
+        """Set aside what nobody with room may have, so that what is behind it need not wait.
+
+        If nobody may have it at all, it is offered again later: rights change.
+        """
+        cdef Place* head = self._waiting.head()
+        cdef Place place
+        cdef bint is_wanted
+        if head == NULL or head.item == NULL or not self._takers.have_room():
+            return False
+        is_wanted = self._takers.may_have(<Item>head.item)
+        if len(self._passed) >= PASSED_MOST if is_wanted else len(self._withheld) >= WITHHELD_MOST:
+            return False
+        self._waiting.pop(&place)
+        if is_wanted:
+            self._passed.append(self._lease(&place))
+            return True
+        self._withheld.append(self._lease(&place))
+        if self._reconsider is None:
+            self._reconsider = self.round.timers.after(RECONSIDER_AFTER, self._look_at_withheld)
+        return True
+
+    cdef int _offer_passed(self) except -1:
+        """Let what was passed over wait in its old place again."""
+        passed, self._passed = self._passed, []
+        for entry in passed:
+            self._put_back(<Entry>entry)
+        return 0
+
+    cdef int _offer_withheld(self) except -1:
+        """Likewise what nobody was there for."""
+        if self._reconsider is not None:
+            self._reconsider.cancel()
+            self._reconsider = None
+        if self._passed or self._withheld:
+            self._passed += self._withheld
+            self._withheld = []
+            self._offer_passed()
+            self.note()
+        return 0
+
+    def _look_at_withheld(self):
+        self._offer_withheld()
+        self.round.flush()
 
     cdef int _deliver(self, Taker taker, Entry entry) except -1:
         if entry.order >= self._delivered_before:
@@ -232,9 +314,10 @@ cdef class WorkQueue(Lender):
         cdef Place place
         if self._fresh_count:
             self.round.flush()
-        self.round.now_ms = self.round.timers.wall_ms
+        self._offer_withheld()
+        self.round.begin()
         self._expire()
-        if not self._load_head() or not self._waiting.pop(&place):
+        if self._is_late() or not self._load_head() or not self._waiting.pop(&place):
             return None
         entry = self._lease(&place)
         self._arm()
@@ -290,12 +373,21 @@ cdef class WorkQueue(Lender):
 
     cdef int _expire(self) except -1:
         """What waits first is dropped as soon as its time has come, and only then."""
-        cdef Place* head = self._waiting.head()
-        while head != NULL and 0 <= head.expires_ms <= self.round.now_ms:
-            if not self._bury_head("expired"):
+        while self._is_late():
+            if not self._expire_head(self._waiting.head()):
                 break
-            head = self._waiting.head()
         return 0
+
+    cdef bint _expire_head(self, Place* head) except -1:
+        """Drop what waits first, whose time has come; False where that is not possible now."""
+        if self.on_dead is not None and not self.round.may_expire(head.size):
+            return False
+        return self._bury_head("expired")
+
+    cdef bint _is_late(self) noexcept:
+        """Whether what waits first should not be there any more."""
+        cdef Place* head = self._waiting.head()
+        return head != NULL and 0 <= head.expires_ms <= self.round.now_ms
 
     cdef int _arm(self) except -1:
         """Look again when what waits first will have expired."""
@@ -339,12 +431,11 @@ cdef class WorkQueue(Lender):
         if entry.offset >= 0 and self.log is not None:
             self.log.settle(entry.offset, entry.size)
             self.note()
-        elif self._waiting.count:
-            self.note()  # its taker has room again
+        elif self._waiting.count or self._passed or self.round.is_relieved():
+            self.note()  # its taker has room again, or publishers have
         return 0
 
     cpdef int give_back(self, Entry entry, bint counts) except -1:
-        cdef Place place
         if not entry.leased or entry.queue is not self:
             return 0
         if self.deleted:
@@ -355,6 +446,12 @@ cdef class WorkQueue(Lender):
                 return self._bury(entry, "delivery_limit")
             if entry.offset >= 0:
                 self.log.attempt(entry.offset, entry.deliveries)
+        self._put_back(entry)
+        return self.note()
+
+    cdef int _put_back(self, Entry entry) except -1:
+        """Let it wait in its old place."""
+        cdef Place place
         self.leases.end(entry)
         place.order = entry.order
         place.offset = entry.offset
@@ -367,9 +464,7 @@ cdef class WorkQueue(Lender):
             Py_INCREF(entry.held)
             if entry.offset >= 0:
                 self._waiting_held += weight(entry.held)
-        self._waiting.give_back(entry.level, &place)
-        self.note()
-        return 0
+        return self._waiting.give_back(entry.level, &place)
 
     cpdef int reject(self, Entry entry) except -1:
         if entry.leased and entry.queue is self:
@@ -428,6 +523,7 @@ cdef class WorkQueue(Lender):
 
     def join(self, Taker taker not None, int priority=0):
         self._takers.add(taker, priority)
+        self._offer_withheld()
         self.wake()
 
     def leave(self, Taker taker not None):
@@ -438,7 +534,7 @@ cdef class WorkQueue(Lender):
             self.on_consumers_gone()
 
     cpdef int wake(self) except -1:
-        if self._waiting.count:
+        if self._waiting.count or self._passed:
             self.note()
         return 0
 
@@ -447,6 +543,7 @@ cdef class WorkQueue(Lender):
     def purge(self):
         cdef Place place
         cdef Py_ssize_t index, count = self.ready
+        self._offer_withheld()
         for index in range(self._fresh_count):
             self._forget(&self._fresh[index])
         self._fresh_count = 0

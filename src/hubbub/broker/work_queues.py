@@ -176,8 +176,9 @@ class WorkQueues:
         queue.log.trim()
         _, topic = self._durable[queue]
         size = sum(self._log.sizes(topic.number).values())
-        if size > max(self.rewrite_bytes, 4 * queue.log.live_bytes):
+        if size > max(self.rewrite_bytes, 4 * queue.log.needed_bytes):
             self._rewritten.add(queue)
+            queue.log.begin_moving()
             self._timers.after(0, partial(self._rewrite, queue, queue.log.partition.end_offset))
 
     def _rewrite(self, queue: WorkQueue, limit: int) -> None:

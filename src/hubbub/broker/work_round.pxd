@@ -24,10 +24,16 @@ cdef class Round:
     cdef list _failed           # those whose failures the next flush clears
     cdef object _timer
     cdef bint _flushing
+    cdef Py_ssize_t _expired    # dead letters of what expired, since ``begin``
+    cdef int64_t _expired_bytes
     cdef object _on_flushed
     cdef int64_t _low           # bytes in memory of which nothing needs to be said
     cdef int64_t _high
 
     cpdef int flush(self) except -1
+    cdef int begin(self) except -1
+    cdef bint may_expire(self, int64_t size) noexcept
+    cdef int forget_told(self, Noting queue) except -1
+    cdef bint is_relieved(self) noexcept
     cdef int _later(self) except -1
     cdef int _ask(self) except -1

@@ -11,6 +11,10 @@ cdef enum:
     # Dead letters may find their way into a next queue, and from there on. What goes on for longer
     # does so in later turns, so that the others have theirs.
     PASSES = 16
+    # What expired goes to the dead letters so many at once, some ten milliseconds' work, and so
+    # many bytes: after a long stop it may be all of a queue that only the disk has room for.
+    EXPIRED_MOST = 1000
+    EXPIRED_BYTES_MOST = 16 * 1024 * 1024
 
 
 cdef class Noting:
@@ -48,6 +52,31 @@ cdef class Round:
     def attend(self, int64_t low, int64_t high):
         self._low, self._high = low, high
 
+    cdef int begin(self) except -1:
+        """What happens from here on happens now."""
+        self.now_ms = self.timers.wall_ms
+        self._expired = self._expired_bytes = 0
+        return 0
+
+    cdef bint may_expire(self, int64_t size) noexcept:
+        """Whether one more of so many bytes may become a dead letter before others have a turn."""
+        if self._expired >= EXPIRED_MOST or self._expired_bytes >= EXPIRED_BYTES_MOST:
+            return False
+        self._expired += 1
+        self._expired_bytes += size
+        return True
+
+    cdef int forget_told(self, Noting queue) except -1:
+        """Before it writes on its own: the next flush leaves the failure that this may have."""
+        if self._failed and not self._flushing and queue in self._failed:
+            queue.failure = None
+            self._failed = [other for other in self._failed if other is not queue]
+        return 0
+
+    cdef bint is_relieved(self) noexcept:
+        """Whether so little is in memory that somebody waits to hear of it."""
+        return self.held.bytes < self._low
+
     def take_buried(self):
         buried, self.buried = self.buried, []
         return buried
@@ -60,7 +89,7 @@ cdef class Round:
         if self._flushing or not (self._noted or self._failed):
             return 0  # what comes up in the middle is carried out by the same flush
         self._flushing = True
-        self.now_ms = self.timers.wall_ms
+        self.begin()
         for queue in self._failed:
             (<Noting>queue).failure = None
         self._failed = []

@@ -25,20 +25,22 @@ class ExchangeNames:
 
     def __init__(self, exchange: Exchange) -> None:
         self._is_fanout = exchange.type == "fanout"
-        name = exchange.name.encode("utf-8", "surrogateescape")
-        self._name = b"" if exchange.name in {"", COMMON_EXCHANGE} else name
+        self._name = exchange.name.encode("utf-8", "surrogateescape")
 
     def address_of(self, key: bytes) -> Address:
         """The address of a routing key. Raises InvalidAddressError."""
-        if self._is_fanout or not key:
-            name = self._name
-        elif self._name:
-            name = self._name + b"." + key
-        else:
-            name = key
-        if not name:
-            raise InvalidAddressError("an empty routing key names nothing")
-        return from_opaque(name)
+        return address_of(self._name, key, is_fanout=self._is_fanout)
+
+
+def address_of(exchange: bytes, key: bytes, *, is_fanout: bool) -> Address:
+    """What others call what is published with this routing key. Raises InvalidAddressError."""
+    in_front = b"" if exchange in {b"", COMMON_EXCHANGE.encode()} else exchange
+    name = b"" if is_fanout else key
+    if in_front and name:
+        name = in_front + b"." + name
+    if not (in_front or name):
+        raise InvalidAddressError("an empty routing key names nothing")
+    return from_opaque(name or in_front)
 
 
 def key_of(address: Address) -> bytes:

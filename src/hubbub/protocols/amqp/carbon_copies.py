@@ -22,8 +22,21 @@ def may_have_copies(properties: bytes) -> bool:
     return b"\x02CC" in properties or b"\x03BCC" in properties
 
 
+def check_copies(properties: bytes) -> None:
+    """Refuse CC and BCC that are no lists. Raises ChannelError (406)."""
+    if not may_have_copies(properties):
+        return
+    headers = decode_headers(properties) or {}
+    for name in (CC, BCC):
+        found = headers.get(name)
+        if found is not None and found.type_name != "array":
+            raise precondition_failed(
+                f'invalid message: {{unacceptable_type_in_header,"{name}",{found.type_name}}}'
+            )
+
+
 def routing_keys(key: bytes, headers: Table) -> tuple[bytes, ...]:
-    """The routing keys of a message, each once. Raises ChannelError (406)."""
+    """The routing keys of a message, each once."""
     keys = {key: None}
     for name in (CC, BCC):
         keys.update(dict.fromkeys(_copies(name, headers)))
@@ -31,7 +44,7 @@ def routing_keys(key: bytes, headers: Table) -> tuple[bytes, ...]:
 
 
 def shown_routing_keys(key: bytes, headers: Table) -> list[bytes]:
-    """The routing keys that everybody may see. Raises ChannelError (406)."""
+    """The routing keys that everybody may see."""
     return [key, *_copies(CC, headers)]
 
 
@@ -47,10 +60,6 @@ def without_bcc(properties: bytes) -> bytes:
 
 def _copies(name: str, headers: Table) -> list[bytes]:
     found = headers.get(name)
-    if found is None:
-        return []
-    if found.type_name != "array":
-        raise precondition_failed(
-            f'invalid message: {{unacceptable_type_in_header,"{name}",{found.type_name}}}'
-        )
+    if found is None or found.type_name != "array":
+        return []  # other protocols may have such headers, too
     return [each.value for each in found.value if each.type_name == "longstr"]

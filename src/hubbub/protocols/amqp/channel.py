@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hubbub.model.errors import InvalidAddressError
 from hubbub.model.faults import contain
-from hubbub.protocols.amqp import codec, consuming, declaring, direct_reply, transactions
+from hubbub.protocols.amqp import (
+    codec,
+    consuming,
+    declaring,
+    direct_reply,
+    settling,
+    transactions,
+)
 from hubbub.protocols.amqp.addresses import ExchangeNames
-from hubbub.protocols.amqp.carbon_copies import without_bcc
+from hubbub.protocols.amqp.carbon_copies import (
+    check_copies,
+    may_have_copies,
+    routing_keys,
+    without_bcc,
+)
 from hubbub.protocols.amqp.confirms import Confirms
 from hubbub.protocols.amqp.contents import ContentReader
 from hubbub.protocols.amqp.deliveries import ChannelLimits, encode_content, routing_size
@@ -21,14 +34,14 @@ from hubbub.protocols.amqp.errors import (
     not_implemented,
     precondition_failed,
 )
+from hubbub.protocols.amqp.properties import decode_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from hubbub.broker.access import Action
-    from hubbub.broker.leases import Entry
     from hubbub.broker.publication import Durable
-    from hubbub.broker.routes import NameCache
+    from hubbub.broker.routes import NameCache, Route
     from hubbub.broker.work_item import Item
     from hubbub.model.address import Address
     from hubbub.model.pattern import Pattern
@@ -87,15 +100,16 @@ class Channel(ContentReader):
             # An auto-delete queue may be one that the disk does not let go of.
             contain(consuming.end, self, consumer)
         direct_reply.close(self)
-        give_back(self.limits.unacknowledged.take_all())
-        self.drop_content()
         if self.transaction is not None:
             self.transaction.rollback()
+        for entry in self.limits.unacknowledged.take_all():
+            settling.give_back(entry)
+        self.drop_content()
 
     def limits_changed(self) -> None:
         """Something was acknowledged: where the channel has a limit, all its consumers may go on."""
         if self.limits.prefetch:
-            self.wake()
+            self.connection.relieve(self)
 
     def wake(self) -> None:
         """Let the queues look at the channel's consumers again."""
@@ -128,18 +142,37 @@ class Channel(ContentReader):
             )
         return exchange, self.connection.listener.names_of(self.vhost, exchange)
 
+    @property
+    def has_limited_access(self) -> bool:
+        """Whether there is anything that its user may not do: other virtual hosts are everybody's."""
+        listener = self.connection.listener
+        is_common = self.vhost.name == listener.COMMON_VHOST
+        return is_common and not listener.broker.dispatcher.is_open
+
     def may(self, action: Action, target: Address | Pattern | None) -> bool:
-        """Whether the user may; names that only AMQP has, and other virtual hosts, are everybody's."""
-        if target is None or self.vhost.name != self.connection.listener.COMMON_VHOST:
+        """Whether the user may; names that only AMQP has are everybody's."""
+        if target is None or not self.has_limited_access:
             return True
         return self.connection.listener.broker.may(self.connection.principal, action, target)
 
-    def authorise(self, exchange: Exchange, key: bytes) -> None:
-        """Ask before a message is put anywhere. Raises ChannelError (403)."""
-        try:
-            address = ExchangeNames(exchange).address_of(key)
-        except InvalidAddressError:
-            return
+    def check_may_read(self, pattern: Pattern | None, named: str) -> None:
+        """Ask before somebody reads what the pattern selects. Raises ChannelError (403)."""
+        if not self.may("subscribe", pattern):
+            raise access_refused(
+                f"read access to {named} refused for user '{self.connection.user}'"
+            )
+
+    def authorise(self, exchange: Exchange, key: bytes, properties: bytes) -> None:
+        """Ask before a message is put anywhere, for each routing key. Raises ChannelError (403)."""
+        keys: tuple[bytes, ...] = (key,)
+        if may_have_copies(properties):
+            keys = routing_keys(key, decode_headers(properties) or {})
+        names = ExchangeNames(exchange)
+        for each in keys:
+            with suppress(InvalidAddressError):  # a name that only AMQP has
+                self._check_may_write(exchange, names.address_of(each))
+
+    def _check_may_write(self, exchange: Exchange, address: Address) -> None:
         if not self.may("publish", address):
             raise access_refused(
                 f"write access to exchange '{exchange.name}' in vhost '{self.vhost.name}' refused "
@@ -147,7 +180,8 @@ class Channel(ContentReader):
             )
 
     def route(self, exchange: Exchange, key: bytes, properties: bytes) -> tuple[AmqpQueue, ...]:
-        """The queues that a message goes to."""
+        """The queues that a message goes to. Raises ChannelError (406)."""
+        check_copies(properties)
         if key.startswith(direct_reply.PREFIX) and not exchange.name:
             return direct_reply.route(self.connection.listener, key)
         return self.vhost.route(exchange, key, properties)
@@ -171,10 +205,12 @@ class Channel(ContentReader):
             self.stored_in(queue.stream)
         return taken
 
-    def publish_later(self, item: Item, queues: tuple[AmqpQueue, ...], mandatory: bool) -> None:
+    def publish_later(
+        self, item: Item, queues: tuple[AmqpQueue, ...], route: Route | None, mandatory: bool
+    ) -> None:
         """Hold a message until tx.commit."""
         assert self.transaction is not None  # noqa: S101 - that is what the mode says
-        self.transaction.publish(item, queues, mandatory)
+        self.transaction.publish(item, queues, route, mandatory)
 
     def returned(self, mark: bytes, body: bytes) -> None:
         """A mandatory message that nobody gets (section 1.8.3.10)."""
@@ -210,12 +246,6 @@ class Channel(ContentReader):
             self.answer("basic.nack", delivery_tag=tag, multiple=multiple)
 
 
-def give_back(entries: list[Entry]) -> None:
-    """Return deliveries to their queues, to be delivered again."""
-    for entry in entries:
-        entry.queue.give_back(entry, True)
-
-
 def _flow(channel: Channel, args: Any) -> None:
     channel.limits.is_flowing = args.active
     channel.answer("channel.flow-ok", active=args.active)
@@ -244,5 +274,6 @@ _HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
     "access.request": _access_request,
     **declaring.HANDLERS,
     **consuming.HANDLERS,
+    **settling.HANDLERS,
     **transactions.HANDLERS,
 }

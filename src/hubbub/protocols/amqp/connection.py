@@ -47,6 +47,9 @@ VERSION = "4.1.0"
 
 # Twice a heartbeat interval, in the halves of it at which we look.
 _MISSED_MOST = 4
+# How long the other side has to answer connection.close, and to close the socket after close-ok:
+# RabbitMQ's CLOSING_TIMEOUT.
+_CLOSING_SECONDS = 30.0
 # Frames before tune-ok: RabbitMQ's initial_frame_max.
 _INITIAL_FRAME_MAX = 8192
 
@@ -83,7 +86,7 @@ class AmqpConnection(AmqpReader):
         self._capabilities: dict[str, Any] = {}
         self._beats: Timer | None = None
         self._missed = 0
-        self._notices: list[bytes] | None = None  # while a method is carried out
+        self._notices: list[bytes] | None = None  # until a method is answered
         self._alarm: Timer | None = listener.timers.after(settings.handshake_timeout, outbox.abort)
         self.frame_max = _INITIAL_FRAME_MAX
         self.user = ""
@@ -104,24 +107,31 @@ class AmqpConnection(AmqpReader):
 
         So answers come in the order of what was asked, and deliveries behind their basic.consume-ok.
         """
-        self.waiting = True
-        when_all(durables, partial(self._is_durable, answer))
+        self.go_on_when_durable(durables, partial(self.write, answer))
 
-    def _is_durable(self, answer: bytes, failure: Exception | None) -> None:
+    def go_on_when_durable(self, durables: Sequence[Durable], go_on: Callable[[], None]) -> None:
+        """The same with what else is to be done then."""
+        self.waiting = True
+        when_all(durables, partial(self._is_durable, go_on))
+
+    def _is_durable(self, go_on: Callable[[], None], failure: Exception | None) -> None:
         self.waiting = False
         if self.closed:
             return
         if failure is not None:
             self.failed(internal_error("nobody knows what of it the disk has"), b"")
-            return
-        self.write(answer)
-        self.outbox.wake()
+        else:
+            go_on()
+            self._write_notices()
+            self.outbox.wake()
         self._listener.timers.after(0, self.resume)
 
     def disconnected(self) -> None:
         """The connection is gone, for whatever reason."""
-        self.closed = True
-        self._stop_timers()
+        self.closed = self.parted = True
+        for timer in (self._alarm, self._beats):
+            if timer is not None:
+                timer.cancel()
         self._close_channels()
         self.work_queues.flush()
         self._listener.connections.discard(self)
@@ -132,6 +142,11 @@ class AmqpConnection(AmqpReader):
             self.write(notice)
         else:
             self._notices.append(notice)
+
+    def _write_notices(self) -> None:
+        notices, self._notices = self._notices, None
+        for notice in notices or ():
+            self.write(notice)
 
     def has_capability(self, name: str) -> bool:
         """Whether the client says that it understands this."""
@@ -156,7 +171,7 @@ class AmqpConnection(AmqpReader):
         if self.blocked == is_short:
             return
         self.blocked = is_short
-        if self.has_capability("connection.blocked") and not self._expected:
+        if self.has_capability("connection.blocked") and not self._expected and not self.closed:
             name = "connection.blocked" if is_short else "connection.unblocked"
             self.write(codec.encode(0, name, **({"reason": "low on memory"} if is_short else {})))
         self.outbox.wake()
@@ -217,9 +232,8 @@ class AmqpConnection(AmqpReader):
             try:
                 channel.handle(method)
             finally:
-                notices, self._notices = self._notices, None
-                for notice in notices:
-                    self.answer_when_durable((), notice)
+                if not self.waiting:
+                    self._write_notices()
             self.work_queues.flush()
 
     def unknown_channel(self, number: int, kind: int, payload: bytes) -> None:
@@ -254,11 +268,7 @@ class AmqpConnection(AmqpReader):
     def failed(self, error: ConnectionFailure, payload: bytes) -> None:
         """End the connection for what came (section 1.2.2, connection exceptions)."""
         logger.info("amqp: %s: %s", self.subscriber.client, error)
-        self.closed = True
-        self._close_channels()
-        self.write(_closing(0, "connection.close", error, payload))
-        self._stop_timers()
-        self.outbox.close()
+        self._leave(_closing(0, "connection.close", error, payload))
 
     # --- the handshake --------------------------------------------------------------------------
 
@@ -290,7 +300,7 @@ class AmqpConnection(AmqpReader):
         )
         if self.has_capability("authentication_failure_close"):
             raise ConnectionFailure(ACCESS_REFUSED, text)
-        self.closed = True
+        self.closed = self.parted = True
         self.outbox.close()  # as RabbitMQ without that capability
 
     def _tune_ok(self, method: Method) -> None:
@@ -330,11 +340,25 @@ class AmqpConnection(AmqpReader):
     # --- the end --------------------------------------------------------------------------------
 
     def _close(self, _method: Method) -> None:
+        self._leave(codec.encode(0, "connection.close-ok"))
+
+    def parting_method(self, payload: bytes) -> None:
+        """Who has close-ok closes the socket (section 1.4.2.10); two closes may cross."""
+        if payload.startswith(_CLOSE):
+            self.write(codec.encode(0, "connection.close-ok"))
+        elif payload.startswith(_CLOSE_OK):
+            self.parted = True
+            self.outbox.close()
+
+    def _leave(self, last_words: bytes) -> None:
+        """Carry out nothing more, and let the client close or answer when it has read this."""
         self.closed = True
         self._close_channels()
-        self.write(codec.encode(0, "connection.close-ok"))
-        self._stop_timers()
-        self.outbox.close()
+        self.write(last_words)
+        if self._beats is not None:
+            self._beats.cancel()
+        if self._alarm is None:  # the handshake's goes on
+            self._alarm = self._listener.timers.after(_CLOSING_SECONDS, self.outbox.abort)
 
     def _close_channels(self) -> None:
         for channel in tuple(self.channels.values()):
@@ -343,11 +367,6 @@ class AmqpConnection(AmqpReader):
         self.channels.clear()
         if self.vhost is not None:  # before close-ok, so that whoever has that may have these names
             contain(self.vhost.connection_closed, self)
-
-    def _stop_timers(self) -> None:
-        for timer in (self._alarm, self._beats):
-            if timer is not None:
-                timer.cancel()
 
     _ALWAYS: ClassVar[dict[str, Callable[[AmqpConnection, Method], None]]] = {
         "connection.close": _close,
@@ -359,6 +378,8 @@ class AmqpConnection(AmqpReader):
     }
 
 
+_CLOSE = bytes([0, 10, 0, 50])
+_CLOSE_OK = bytes([0, 10, 0, 51])
 _PUBLISH = bytes([0, 60, 0, 40])  # what a content's error is about
 
 

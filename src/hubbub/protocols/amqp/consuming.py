@@ -1,12 +1,11 @@
-"""Class basic, but for publishing (AMQP 0-9-1 section 1.8): who gets messages, and settles them."""
+"""Class basic (AMQP 0-9-1 section 1.8): who gets messages."""
 
 from __future__ import annotations
 
 import secrets
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hubbub.protocols.amqp import codec, direct_reply
+from hubbub.protocols.amqp import codec, direct_reply, receiving
 from hubbub.protocols.amqp.addresses import pattern_named
 from hubbub.protocols.amqp.arguments import INTEGER_TYPES
 from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
     from hubbub.protocols.amqp.channel import Channel
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.tables import Table
+
+# Of a channel: each is looked at when the channel has room again, which then costs milliseconds.
+MAX_CONSUMERS = 10_000
 
 _TAG_BYTES = 16  # random, so that no two are alike
 _PRIORITY_MOST = 2**31 - 1
@@ -88,19 +90,13 @@ class Consumer:
             connection.notify(notice)
 
 
-def _check_may_read(channel: Channel, queue: AmqpQueue) -> None:
-    if not channel.may("subscribe", pattern_named(queue.name)):
-        named = queue_in(channel.vhost.name, queue.name)
-        raise access_refused(f"read access to {named} refused for user '{channel.connection.user}'")
-
-
 def _consume(channel: Channel, args: Any) -> None:
     if args.queue == direct_reply.NAME:
         tag = direct_reply.consume(channel, args)
         channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
         return
     queue = channel.queue_named(args.queue)
-    _check_may_read(channel, queue)
+    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
     _check_arguments(queue_in(channel.vhost.name, queue.name), queue, args.arguments)
     if queue.kind == "quorum" and channel.limits.prefetch:
         raise not_implemented(
@@ -109,6 +105,8 @@ def _consume(channel: Channel, args: Any) -> None:
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    if len(channel.consumers) >= MAX_CONSUMERS:
+        raise not_allowed(f"reached maximum ({MAX_CONSUMERS}) of consumers per channel")
     is_single = queue.work is not None and queue.work.settings.single_active
     if queue.has_exclusive_consumer or (args.exclusive and (queue.members or is_single)):
         raise access_refused(
@@ -120,6 +118,7 @@ def _consume(channel: Channel, args: Any) -> None:
         taker = queue.stream.taker(channel, tag, queue_in(channel.vhost.name, queue.name), args)
     else:
         taker = new_taker(channel, tag, queue, no_ack=args.no_ack)
+        taker.may_have = receiving.filter_of(channel)
     consumer = Consumer(channel, tag, queue, taker, exclusive=args.exclusive)
     channel.consumers[tag] = consumer
     queue.members[consumer] = None
@@ -184,7 +183,7 @@ def _qos(channel: Channel, args: Any) -> None:
 
 def _get(channel: Channel, args: Any) -> None:
     queue = channel.queue_named(args.queue)
-    _check_may_read(channel, queue)
+    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
     if queue.work is None:
         raise not_implemented(
             f"basic.get not supported by stream queues queue '{queue.name}' in vhost "
@@ -195,7 +194,7 @@ def _get(channel: Channel, args: Any) -> None:
             f"cannot obtain access to locked {queue_in(channel.vhost.name, queue.name)}. basic.get "
             "operations are not supported by quorum queues with single active consumer"
         )
-    entry = queue.work.get()
+    entry = receiving.fetch(channel, queue.work)
     channel.vhost.used(queue)
     if entry is None:
         channel.answer("basic.get-empty", cluster_id="")
@@ -220,71 +219,6 @@ def _get(channel: Channel, args: Any) -> None:
     )
     if args.no_ack:
         queue.work.settle(entry)
-
-
-# --- settling ---------------------------------------------------------------------------------------
-
-
-def _ack(channel: Channel, args: Any) -> None:
-    unacknowledged = channel.limits.unacknowledged
-    if channel.transaction is not None:
-        _check(channel, args.delivery_tag, multiple=args.multiple)
-        channel.transaction.settle(partial(_acknowledge, args.delivery_tag, args.multiple))
-    elif not unacknowledged.acknowledge(args.delivery_tag, multiple=args.multiple):
-        raise unknown_tag(args.delivery_tag)
-    channel.limits_changed()
-
-
-def _acknowledge(tag: int, multiple: bool, channel: Channel) -> None:
-    channel.limits.unacknowledged.acknowledge(tag, multiple=multiple)
-
-
-def _nack(channel: Channel, args: Any) -> None:
-    _give_up(channel, args.delivery_tag, multiple=args.multiple, requeue=args.requeue)
-
-
-def _reject(channel: Channel, args: Any) -> None:
-    _give_up(channel, args.delivery_tag, multiple=False, requeue=args.requeue)
-
-
-def _give_up(channel: Channel, tag: int, *, multiple: bool, requeue: bool) -> None:
-    _check(channel, tag, multiple=multiple)
-    if channel.transaction is not None:
-        channel.transaction.settle(partial(_return, tag, multiple, requeue))
-        return
-    _return(tag, multiple, requeue, channel)
-    channel.limits_changed()
-
-
-def _return(tag: int, multiple: bool, requeue: bool, channel: Channel) -> None:
-    for entry in channel.limits.unacknowledged.take(tag, multiple=multiple):
-        if requeue:
-            entry.queue.give_back(entry, True)
-        else:
-            entry.queue.reject(entry)
-
-
-def _check(channel: Channel, tag: int, *, multiple: bool) -> None:
-    if not channel.limits.unacknowledged.is_known(tag, multiple=multiple):
-        raise unknown_tag(tag)
-
-
-def unknown_tag(tag: int) -> Exception:
-    """RabbitMQ's text."""
-    return precondition_failed(f"unknown delivery tag {tag}")
-
-
-def _recover(channel: Channel, args: Any) -> None:
-    _recover_async(channel, args)
-    channel.answer("basic.recover-ok")
-
-
-def _recover_async(channel: Channel, args: Any) -> None:
-    if not args.requeue:
-        raise not_implemented("requeue=false")  # to the consumer that had it; RabbitMQ neither
-    for entry in channel.limits.unacknowledged.take_all():
-        entry.queue.give_back(entry, True)
-    channel.limits_changed()
 
 
 def _priority(arguments: Table) -> int:
@@ -313,9 +247,4 @@ HANDLERS: dict[str, Callable[[Channel, Any], None]] = {
     "basic.cancel": _cancel,
     "basic.qos": _qos,
     "basic.get": _get,
-    "basic.ack": _ack,
-    "basic.nack": _nack,
-    "basic.reject": _reject,
-    "basic.recover": _recover,
-    "basic.recover-async": _recover_async,
 }

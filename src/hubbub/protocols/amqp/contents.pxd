@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from hubbub.broker.dispatch cimport Dispatcher
-from hubbub.broker.routes cimport NameCache
+from hubbub.broker.routes cimport NameCache, Route
 from hubbub.broker.run cimport Burst
 
 
@@ -52,7 +52,7 @@ cdef class ContentReader:
     cdef Py_ssize_t _size
     cdef bytearray _body
     cdef readonly Py_ssize_t max_message_size
-    cdef list _stored                   # where this burst's persistent messages are
+    cdef dict _stored                   # as keys, where this burst's persistent messages are
     cdef dict _refused                  # delivery tag -> why
 
     cdef int expect_method(self) except -1
@@ -62,8 +62,9 @@ cdef class ContentReader:
     cpdef int drop_content(self) except -1
     cdef int _complete(self, bytes body) except -1
     cpdef int stored_in(self, durable) except -1
-    cdef int _put(self, object item, tuple queues, uint64_t tag) except -1
-    cdef int _cross(self, object item, uint64_t tag) except? -1
+    cdef Route _common_route(self)
+    cdef int _put(self, object item, tuple queues, Route route, uint64_t tag) except -1
+    cdef int _cross(self, object item, Route route, uint64_t tag) except? -1
     cdef int finish(self) except -1
 
 

@@ -10,6 +10,7 @@ from hubbub.broker.routes cimport Route
 from hubbub.broker.run cimport Origin, View
 from hubbub.broker.work_item cimport Item, new_item
 from hubbub.broker.work_queue cimport WorkQueue
+from hubbub.protocols.amqp.table_check cimport is_table
 from hubbub.protocols.amqp.wire cimport FRAME_HEADER, get_long, get_longlong, get_short
 
 from hubbub.model.errors import InvalidAddressError
@@ -17,6 +18,7 @@ from hubbub.protocols.amqp.codec import describe_frame
 from hubbub.protocols.amqp.errors import (
     RESOURCE_ERROR, ConnectionFailure, access_refused, content_expected, frame_error,
     invalid_expiration, message_too_large, syntax_error, unexpected_frame)
+from hubbub.protocols.amqp.tables import decode_table
 
 cdef enum:
     # What a channel expects next.
@@ -93,9 +95,8 @@ cdef class AmqpPublisher:
                 channel._refused[tag] = error
         if outcome.stored:
             for channel in {place[0] for place in self._places}:
-                if channel._stored is None:
-                    channel._stored = []
-                channel._stored += outcome.stored
+                for stored in outcome.stored:
+                    channel.stored_in(stored)
         self.begin(source)
         return 0
 
@@ -209,12 +210,14 @@ cdef class ContentReader:
         cdef bytes key = self._key, properties = self._properties, mark
         cdef Basic* basic = &self._basic
         cdef dict cache
+        cdef Route route
         cdef Py_ssize_t routing_size = PyBytes_GET_SIZE(self._routing)
         self._expects = METHOD
         # It may have been deleted or redeclared since the last message.
         self._exchange, self._names = self.find_exchange(self._exchange_name)
         if not self.publisher.dispatcher._open:
-            self.authorise(self._exchange, key)
+            self.authorise(self._exchange, key, self._properties)
+        route = self._common_route()
         if basic.headers_size >= 0 or basic.reply_to_size >= 0 or basic.user_id_size >= 0:
             properties = self.special(
                 properties,
@@ -230,30 +233,56 @@ cdef class ContentReader:
         item = new_item(body, mark, self.publisher.dispatcher.wall_ms(), basic.expiration_ms,
                         basic.priority, basic.is_persistent)
         if self.in_transaction:
-            self.publish_later(item, queues, self._mandatory)
+            self.publish_later(item, queues, route, self._mandatory)
             return 0
         if self.confirming:
             self.published += 1
-        if not self._put(item, <tuple>queues, self.published) and self._mandatory:
+        if not self._put(item, <tuple>queues, route, self.published) and self._mandatory:
             self.returned(mark, body)
         return 0
 
-    def put_now(self, Item item not None, tuple queues not None, bint mandatory):
-        if not self._put(item, queues, self.published) and mandatory:
+    cdef Route _common_route(self):
+        """Where the message goes by its address; None for a name that only AMQP has.
+
+        Asked before anything is put anywhere. Raises ChannelError (403).
+        """
+        cdef Route route
+        if self._names is None:
+            return None
+        try:
+            route = self._names.route(
+                <const uint8_t*>PyBytes_AS_STRING(self._key), PyBytes_GET_SIZE(self._key))
+        except InvalidAddressError:
+            return None
+        if route.reserved:
+            if self.confirming:
+                self.published += 1
+                self._refused = {**(self._refused or {}), self.published: None}
+            raise access_refused(f"address '{route.address}' is reserved")
+        return route
+
+    def put_now(self, Item item not None, tuple queues not None, Route route, bint mandatory):
+        if route is not None:
+            # Others may have come and gone since it was published.
+            route = self.publisher.dispatcher.routes.find(route.address)
+        if not self._put(item, queues, route, self.published) and mandatory:
             self.returned(item.mark, item.value)
 
     def take_stored(self):
         stored, self._stored = self._stored, None
-        return stored or []
+        return list(stored or ())
+
+    def take_refused(self):
+        refused, self._refused = self._refused, None
+        return refused or {}
 
     cpdef int stored_in(self, durable) except -1:
         if self._stored is None:
-            self._stored = []
-        if durable not in self._stored:
-            self._stored.append(durable)
+            self._stored = {}
+        self._stored[durable] = None
         return 0
 
-    cdef int _put(self, object given, tuple queues, uint64_t tag) except -1:
+    cdef int _put(self, object given, tuple queues, Route route, uint64_t tag) except -1:
         """Give a message to its queues and to everybody else; to how many."""
         cdef Item item = <Item>given
         cdef WorkQueue work
@@ -270,40 +299,30 @@ cdef class ContentReader:
             places += 1
             if not taken and work is not None and queue.refused is not None:
                 queue.refused(item)
-            if not taken and self.confirming:
+            if not taken and (self.confirming or self.in_transaction):
                 if self._refused is None:
                     self._refused = {}
                 self._refused[tag] = None
-        return places + self._cross(item, tag)
+        return places if route is None else places + self._cross(item, route, tag)
 
-    cdef int _cross(self, object given, uint64_t tag) except? -1:
+    cdef int _cross(self, object given, Route route, uint64_t tag) except? -1:
         """Publish a message to whom it reaches by its address; how many may get it."""
         cdef Item item = <Item>given
         cdef AmqpPublisher publisher = self.publisher
-        cdef Route route
         cdef View* view
-        cdef tuple observers
-        if self._names is None:
-            return 0
-        try:
-            route = self._names.route(
-                <const uint8_t*>PyBytes_AS_STRING(self._key), PyBytes_GET_SIZE(self._key))
-        except InvalidAddressError:
-            return 0  # a name that only AMQP has
-        observers = route.observers
+        cdef tuple observers = route.observers
         if not route.special and (
                 not observers or (len(observers) == 1 and observers[0] is publisher.inward)):
             return 0
-        if route.reserved:
-            if self.confirming:
-                self._refused = {**(self._refused or {}), tag: None}
-            raise access_refused(f"address '{route.address}' is reserved")
+        if publisher.burst.count >= MOST_IN_BURST:
+            publisher.flush(publisher.burst.source.principal)
         view = publisher.burst.add(route)
         view.value = <const uint8_t*>PyBytes_AS_STRING(item.value)
         view.value_size = PyBytes_GET_SIZE(item.value)
         view.headers = <const uint8_t*>PyBytes_AS_STRING(item.mark)
         view.headers_size = PyBytes_GET_SIZE(item.mark)
         view.qos = 1 if item.persistent else 0
+        view.timestamp_ms = time_of(item.mark, view.timestamp_ms)
         publisher._items.append(item)
         publisher._places.append((self, tag))
         return len(observers) + len(route.topics)
@@ -315,7 +334,7 @@ cdef class ContentReader:
         refused, self._refused = self._refused, None
         if self.confirming and self.published > self._confirmed:
             self._confirmed = self.published
-            self.confirm(self.published, stored or [], refused or {})
+            self.confirm(self.published, list(stored or ()), refused or {})
         return 0
 
 
@@ -351,6 +370,9 @@ cdef int scan(bytes properties, Basic* found) except -1:
                 raise syntax_error("a property ends behind the content header")
             if flag == HEADERS:
                 found.headers, found.headers_size = at + 4, size - 4
+                if not is_table(found.headers, found.headers + found.headers_size):
+                    decode_table(found.headers[:found.headers_size])  # which says what is wrong
+                    raise syntax_error("headers that are no table")
             elif flag == DELIVERY_MODE:
                 found.is_persistent = at[0] == PERSISTENT
             elif flag == PRIORITY:
@@ -384,6 +406,29 @@ cdef Py_ssize_t property_size(uint16_t flag, const uint8_t* at, const uint8_t* e
             return -1
         size = 1 + at[0]
     return size if size <= end - at else -1
+
+
+cdef int64_t time_of(bytes mark, int64_t now_ms) noexcept:
+    """The `timestamp` of a message in ms; now if it has none, or one that is still to come.
+
+    What an expiration counts from is when it came, for AMQP; for others, when it is from.
+    """
+    cdef const uint8_t* at = <const uint8_t*>PyBytes_AS_STRING(mark)
+    cdef const uint8_t* end = at + PyBytes_GET_SIZE(mark)
+    cdef uint16_t flag = CONTENT_TYPE, flags
+    cdef uint64_t seconds
+    at += 1 + at[0]
+    at += 1 + at[0]
+    flags = get_short(at)
+    if not flags & TIMESTAMP or flags & EXPIRATION:
+        return now_ms
+    at += 2
+    while flag != TIMESTAMP:
+        if flags & flag:
+            at += property_size(flag, at, end)
+        flag >>= 1
+    seconds = get_longlong(at)
+    return now_ms if seconds > <uint64_t>(now_ms // 1000) else <int64_t>seconds * 1000
 
 
 cdef int64_t milliseconds(const uint8_t* text, Py_ssize_t size) except? -1:

@@ -48,7 +48,7 @@ class Crossing:
         self._reply_queues = reply_queues
         self._vhost: VirtualHost | None = None
         self._wanted: Counter[Pattern] = Counter()
-        self.inward = Inward(Subscriber("amqp", "queues"), self._arrived)
+        self.inward = Inward(Subscriber("amqp", "queues", asks_later=True), self._arrived)
 
     def watch(self, vhost: VirtualHost) -> None:
         """Let the queues of this virtual host have what others publish."""

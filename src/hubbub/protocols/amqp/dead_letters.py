@@ -7,16 +7,18 @@ anew with a message that a client publishes again, and so forgets how often it w
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from hubbub.broker.work_item import Item
-from hubbub.model.errors import HubbubError
 from hubbub.protocols.amqp.carbon_copies import BCC, CC, shown_routing_keys
+from hubbub.protocols.amqp.errors import SyntaxFailure
 from hubbub.protocols.amqp.marks import Mark, decode_mark
 from hubbub.protocols.amqp.names import raw
-from hubbub.protocols.amqp.properties import decode_properties, replace
+from hubbub.protocols.amqp.properties import NONE, Properties, decode_properties, replace
 from hubbub.protocols.amqp.tables import Field
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from hubbub.protocols.amqp.queue import AmqpQueue
     from hubbub.protocols.amqp.routing import Routing
     from hubbub.protocols.amqp.tables import Table
+
+logger = logging.getLogger(__name__)
 
 X_DEATH = "x-death"
 
@@ -49,6 +53,7 @@ class DeadLetters:
         self._timers = timers
         self._waiting: deque[tuple[AmqpQueue, Item, str]] = deque()
         self._nested = 0
+        self._has_complained = False
 
     def attach(self, queue: AmqpQueue) -> None:
         """See to the dead letters of a queue, if it says where they go."""
@@ -85,11 +90,8 @@ class DeadLetters:
         exchange = self._exchanges.get(queue.parsed.dead_letter_exchange or "")
         if exchange is None:
             return  # as RabbitMQ does: it need not be there
-        try:
-            letter, deaths = self._letter(queue, item, reason, exchange)
-            queues = self._routing.route(exchange, letter.key, letter.properties)
-        except (HubbubError, ValueError):
-            return  # headers that are none: nobody can be told of it any more
+        letter, deaths = self._letter(queue, item, reason, exchange)
+        queues = self._routing.route(exchange, letter.key, letter.properties)
         if len(deaths) > MAX_DEATHS:
             return
         dead = Item(
@@ -108,8 +110,7 @@ class DeadLetters:
         self, queue: AmqpQueue, item: Item, reason: str, exchange: Exchange
     ) -> tuple[Mark, list[Field]]:
         """The message with its story, which is returned, too; under its own key or the queue's."""
-        mark = decode_mark(item.mark)
-        properties = decode_properties(mark.properties)
+        mark, properties = self._decoded(queue, item)
         headers = dict(properties.headers or {})
         death = _death(
             queue.name, reason, mark, headers, self._timers.wall_ms // 1000, properties.expiration
@@ -128,6 +129,25 @@ class DeadLetters:
             headers.pop(BCC, None)
         encoded = replace(mark.properties, headers=headers, expiration=None)
         return Mark(raw(exchange.name), mark.key if key is None else key, encoded), deaths
+
+    def _decoded(self, queue: AmqpQueue, item: Item) -> tuple[Mark, Properties]:
+        """The mark and what its properties say; without those that nobody can read.
+
+        Nobody publishes such today, but a log may have some: a letter without them is better than none.
+        """
+        mark = decode_mark(item.mark)
+        try:
+            return mark, decode_properties(mark.properties)
+        except SyntaxFailure as error:
+            if not self._has_complained:
+                logger.warning(
+                    "amqp: properties of a dead letter of queue %s: %s", queue.name, error
+                )
+            self._has_complained = True
+        with suppress(SyntaxFailure):
+            mark = mark._replace(properties=replace(mark.properties, headers=None))
+            return mark, decode_properties(mark.properties)
+        return mark._replace(properties=NONE), Properties()
 
 
 def record_death(headers: Table, death: Table) -> list[Field]:

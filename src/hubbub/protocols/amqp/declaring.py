@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import direct_reply
-from hubbub.protocols.amqp.addresses import pattern_bound
-from hubbub.protocols.amqp.errors import access_refused
-from hubbub.protocols.amqp.refusals import exchange_in
+from hubbub.protocols.amqp.addresses import pattern_bound, pattern_named
+from hubbub.protocols.amqp.names import stripped
+from hubbub.protocols.amqp.refusals import exchange_in, queue_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ def _exchange_delete(channel: Channel, args: Any) -> None:
 
 
 def _exchange_bind(channel: Channel, args: Any) -> None:
+    _check_may_bind(channel, args.source, args.routing_key)
     channel.vhost.bind_exchange(
         args.destination, args.source, _key(args.routing_key), args.arguments
     )
@@ -79,12 +80,7 @@ def _queue_declare(channel: Channel, args: Any) -> None:
 def _queue_bind(channel: Channel, args: Any) -> None:
     # An empty routing key beside an empty queue name is the queue's own (section 1.7.2.3.4).
     key = channel.last_queue if not args.queue and not args.routing_key else args.routing_key
-    source = channel.vhost.exchanges.get(args.exchange)
-    if source is not None and not channel.may("subscribe", pattern_bound(source, _key(key))):
-        raise access_refused(
-            f"read access to {exchange_in(channel.vhost.name, source.name)} refused for user "
-            f"'{channel.connection.user}'"
-        )
+    _check_may_bind(channel, args.exchange, key)
     channel.vhost.bind_queue(
         channel.full_name(args.queue),
         args.exchange,
@@ -107,8 +103,14 @@ def _queue_unbind(channel: Channel, args: Any) -> None:
 
 
 def _queue_purge(channel: Channel, args: Any) -> None:
-    count = channel.vhost.purge_queue(channel.full_name(args.queue), channel.connection)
-    channel.answer("queue.purge-ok", nowait=args.nowait, message_count=count)
+    name = stripped(channel.full_name(args.queue))
+    queue = channel.vhost.queue(name, channel.connection)
+    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
+    count = channel.vhost.purge_queue(queue.name, channel.connection)
+    stored = (queue.work,) if queue.work is not None else ()
+    channel.answer_when_durable(
+        *stored, name="queue.purge-ok", nowait=args.nowait, message_count=count
+    )
 
 
 def _queue_delete(channel: Channel, args: Any) -> None:
@@ -125,6 +127,14 @@ def _queue_delete(channel: Channel, args: Any) -> None:
         nowait=args.nowait,
         message_count=count,
     )
+
+
+def _check_may_bind(channel: Channel, exchange: str, key: str) -> None:
+    """Ask on the source: what comes of it goes wherever it is bound. Raises ChannelError (403)."""
+    source = channel.vhost.exchanges.get(stripped(exchange))
+    if source is not None:
+        named = exchange_in(channel.vhost.name, source.name)
+        channel.check_may_read(pattern_bound(source, _key(key)), named)
 
 
 def _key(text: str) -> bytes:

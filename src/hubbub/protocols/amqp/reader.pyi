@@ -12,7 +12,8 @@ class AmqpReader(StreamSession):
 
     A subclass is a connection and does everything else. ``frame_max`` is the largest frame that is
     taken; ``heard`` whether anything came since ``forget_heard``. While ``waiting`` nothing is carried
-    out; ``resume`` goes on.
+    out; ``resume`` goes on. Once it is ``closed`` only ``parting_method`` is called, until it has
+    ``parted``; then what comes is dropped.
     """
 
     publisher: AmqpPublisher
@@ -20,6 +21,7 @@ class AmqpReader(StreamSession):
     principal: str
     frame_max: int
     closed: bool
+    parted: bool
     blocked: bool
     waiting: bool
     heard: bool
@@ -30,6 +32,8 @@ class AmqpReader(StreamSession):
     ) -> None: ...
     def settle(self) -> None:
         """Publish, flush and confirm what was taken in so far."""
+    def relieve(self, channel: ContentReader) -> None:
+        """Wake the channel at the end of what was received: its consumers may have room again."""
     def forget_channel(self, number: int) -> None:
         """The channel is closed."""
     def forget_heard(self) -> bool:
@@ -38,6 +42,8 @@ class AmqpReader(StreamSession):
         """The protocol header came."""
     def connection_method(self, payload: bytes) -> None:
         """A method on channel 0."""
+    def parting_method(self, payload: bytes) -> None:
+        """A method on channel 0 when the connection is closed; it may be anything."""
     def channel_method(self, channel: ContentReader, payload: bytes) -> None:
         """Any method of a channel but basic.publish, and basic.ack without surprises."""
     def unknown_channel(self, number: int, kind: int, payload: bytes) -> None:

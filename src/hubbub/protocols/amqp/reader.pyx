@@ -52,12 +52,13 @@ cdef class AmqpReader(StreamSession):
         self.principal = ""
         self.channels = {}
         self._published = []
+        self._relieved = []
 
     def settle(self):
         self._finish()
 
     def resume(self):
-        if not self.waiting and not self.closed and self._kept is not None:
+        if not self.waiting and self._kept is not None:
             self.receive(b"")
 
     def forget_heard(self):
@@ -65,20 +66,20 @@ cdef class AmqpReader(StreamSession):
         return heard
 
     cdef bint is_paused(self) except -1:
-        return self.waiting or (self.blocked and self.has_published)
+        return self.waiting or (self.blocked and self.has_published and not self.closed)
 
     cdef Py_ssize_t consume(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef Py_ssize_t at = 0, used
         cdef uint32_t payload_size
         if self.closed:
-            return size
+            return self._part(data, size)
         self.heard = True
         if self.waiting:
             return 0
         if not self._greeted:
             used = self._protocol_header(data, size)
             if used <= 0:
-                return size if self.closed else 0
+                return size if self.parted else 0
             at = used
         self.publisher.begin(self)
         while size - at >= FRAME_HEAD_BYTES and not self.waiting:
@@ -90,11 +91,37 @@ cdef class AmqpReader(StreamSession):
                 break
             self._frame(data[at], get_short(data + at + 1), data + at + FRAME_HEAD_BYTES,
                         payload_size)
+            at += FRAME_BYTES + payload_size
             if self.closed:
                 break
-            at += FRAME_BYTES + payload_size
+        if self._relieved:
+            self._wake_relieved()
         self._finish()
-        return size if self.closed else at
+        return at + self._part(data + at, size - at) if self.closed else at
+
+    cdef Py_ssize_t _part(self, const uint8_t* data, Py_ssize_t size) except -1:
+        """Once closed, all is passed over but the other side's answer, or a close of its own.
+
+        Read on it is in any case: who closes a socket with something unread resets it, and takes
+        from the other side what it has not read yet, such as why it was closed.
+        """
+        cdef Py_ssize_t at = 0
+        cdef uint32_t payload_size
+        cdef const uint8_t* payload
+        while not self.parted and size - at >= FRAME_HEAD_BYTES:
+            payload_size = get_long(data + at + 3)
+            if payload_size > self.frame_max - FRAME_BYTES:
+                self.parted = True
+                break
+            if size - at < FRAME_BYTES + <Py_ssize_t>payload_size:
+                break
+            payload = data + at + FRAME_HEAD_BYTES
+            if payload[payload_size] != FRAME_END:
+                self.parted = True
+            elif data[at] == FRAME_METHOD and get_short(data + at + 1) == 0:
+                self.parting_method(payload[:payload_size])
+            at += FRAME_BYTES + payload_size
+        return size if self.parted else at
 
     cdef int _too_large(self, int kind, uint32_t size) except -1:
         """Before its bytes are waited for: a length alone costs nothing."""
@@ -112,7 +139,7 @@ cdef class AmqpReader(StreamSession):
             self.greeted()
             return HEADER_BYTES
         self.outbox.add(HEADER)
-        self.closed = True
+        self.closed = self.parted = True
         self.outbox.close()
         return -1
 
@@ -165,8 +192,7 @@ cdef class AmqpReader(StreamSession):
                 pass
             else:
                 # Here, and not where its method came, which may have been in an earlier chunk.
-                if channel not in self._published:
-                    self._published.append(channel)
+                self._note_published(channel)
                 if kind == FRAME_HEADER:
                     channel.header(payload, size)
                 else:
@@ -174,6 +200,13 @@ cdef class AmqpReader(StreamSession):
         except ChannelError as error:
             self._finish()
             self.channel_failed(channel, error, payload[:size] if kind == FRAME_METHOD else b"")
+        return 0
+
+    cdef int _note_published(self, ContentReader channel) except -1:
+        """More than once is as good as once, where channels take turns."""
+        cdef Py_ssize_t count = len(self._published)
+        if count == 0 or self._published[count - 1] is not channel:
+            self._published.append(channel)
         return 0
 
     cdef int _method(self, ContentReader channel, const uint8_t* payload,
@@ -193,11 +226,24 @@ cdef class AmqpReader(StreamSession):
             if method == METHOD_ACK and size == ACK_BYTES and not channel.in_transaction:
                 unacknowledged = (<ChannelLimits>channel.limits).unacknowledged
                 if unacknowledged.settle(get_longlong(payload + METHOD_BYTES), payload[12] & 1):
-                    channel.limits_changed()
+                    if (<ChannelLimits>channel.limits).prefetch:
+                        self.relieve(channel)
                     return 0
         # What came before it has happened, when it asks.
         self._finish()
         self.channel_method(channel, payload[:size])
+        return 0
+
+    cpdef int relieve(self, ContentReader channel) except -1:
+        if channel not in self._relieved:
+            self._relieved.append(channel)
+        return 0
+
+    cdef int _wake_relieved(self) except -1:
+        """Once for all that was acknowledged in this chunk: a channel may have many consumers."""
+        relieved, self._relieved = self._relieved, []
+        for channel in relieved:
+            channel.wake()
         return 0
 
     cdef int _finish(self) except -1:

@@ -44,7 +44,7 @@ class Routing:
     def route(self, exchange: Exchange, key: bytes, properties: bytes) -> tuple[AmqpQueue, ...]:
         """The queues of a message: the property flags and list are ``properties``.
 
-        Raises: SyntaxFailure for headers that are none, ChannelError (406) for CC or BCC that are none.
+        Raises: SyntaxFailure for headers that are none.
         """
         if may_have_copies(properties):
             headers = decode_headers(properties) or {}

@@ -37,8 +37,11 @@ def parse_settings(chosen: Mapping[str, Any]) -> Settings:
     Raises:
         InvalidSettingsError: an unknown name, or a value that it cannot have.
     """
+    chosen = dict(chosen)
+    if isinstance(chosen.get("vhosts"), str):  # from the environment
+        chosen["vhosts"] = [name.strip() for name in chosen["vhosts"].split(",") if name.strip()]
     try:
-        settings = msgspec.convert(dict(chosen), Settings, strict=False)
+        settings = msgspec.convert(chosen, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidSettingsError(f"amqp: {error}") from error
     if not FRAME_MIN <= settings.frame_max <= FRAME_MOST:

@@ -17,6 +17,7 @@ from hubbub.protocols.amqp.errors import not_implemented, precondition_failed
 from hubbub.protocols.amqp.mapping import mark_of, message_of
 from hubbub.protocols.amqp.marks import with_header
 from hubbub.protocols.amqp.names import joined
+from hubbub.protocols.amqp.receiving import may_receive
 from hubbub.protocols.amqp.tables import Field
 from hubbub.protocols.amqp.unacknowledged import PrefetchWindow
 
@@ -112,7 +113,7 @@ class Stream:
         if not channel.prefetch:
             raise precondition_failed(f"consumer prefetch count is not set for stream {queue}")
         start = _start(args.arguments.get(OFFSET), self._broker.timers.wall_ms)
-        return StreamTaker(self, channel, tag.encode("utf-8", "surrogateescape"), start)
+        return StreamTaker(self, channel, tag.encode("utf-8", "surrogateescape"), queue, start)
 
     def read(self, offset: int, take: Callable[[Record], bool]) -> Tail[Record]:
         """Follow the stream."""
@@ -122,13 +123,16 @@ class Stream:
 class StreamTaker:
     """One consumer's way through a stream: an acknowledgement is credit for one more."""
 
-    def __init__(self, stream: Stream, channel: Channel, tag: bytes, start: Start | str) -> None:
+    def __init__(
+        self, stream: Stream, channel: Channel, tag: bytes, named: str, start: Start | str
+    ) -> None:
         self._stream = stream
         self._channel = channel
         self._tag = tag
         self._window = PrefetchWindow(channel.prefetch)
         self._start = start
         self._tail: Tail[Record] | None = None
+        self._entry = StreamEntry(StreamLeases(self, named))
 
     def begin(self) -> None:
         """Deliver from now on."""
@@ -160,8 +164,10 @@ class StreamTaker:
             return False
         if limits.is_behind():
             return False
-        tag = limits.unacknowledged.push(_StreamEntry(self), self._window)
         mark = record.mark or mark_of(record.message, persistent=True)
+        if self._channel.has_limited_access and not may_receive(self._channel, mark):
+            return True  # others may have it: it stays where it is
+        tag = limits.unacknowledged.push(self._entry, self._window)
         mark = with_header(mark, OFFSET, Field("l", record.offset))
         connection.write(
             encode_delivery(
@@ -177,34 +183,30 @@ class StreamTaker:
         return True
 
 
-class _StreamEntry:
+class StreamEntry:
     """A delivery of a stream: nothing happens to the message, whatever becomes of this."""
 
     __slots__ = ("queue",)
 
-    def __init__(self, taker: StreamTaker) -> None:
-        self.queue = _StreamLeases(taker)
+    def __init__(self, leases: StreamLeases) -> None:
+        self.queue = leases
 
 
-class _StreamLeases:
-    """Stands where other deliveries have their queue: however one is settled, there is room again."""
+class StreamLeases:
+    """Stands where other deliveries have their queue: one that is settled makes room for one more."""
 
-    __slots__ = ("_taker",)
+    __slots__ = ("_taker", "named")
 
-    def __init__(self, taker: StreamTaker) -> None:
+    def __init__(self, taker: StreamTaker, named: str) -> None:
         self._taker = taker
+        self.named = named
 
     def settle(self, _entry: object) -> None:
         """An acknowledgement."""
         self._taker.wake()
 
     def give_back(self, _entry: object, _counts: bool) -> None:
-        """It is in the stream anyhow."""
-        self._taker.wake()
-
-    def reject(self, _entry: object) -> None:
-        """Likewise."""
-        self._taker.wake()
+        """It is in the stream anyhow; only who is gone gives back."""
 
 
 def _start(field: Field | None, now_ms: int) -> Start | str:

@@ -8,6 +8,7 @@ cdef struct Slot:
     uint64_t tag
     PyObject* entry     # NULL: settled
     PyObject* consumer  # a PrefetchWindow; NULL: fetched by basic.get, or its consumer is cancelled
+    bint held           # settled by a transaction that is not committed
 
 
 cdef class PrefetchWindow:
@@ -29,6 +30,8 @@ cdef class Unacknowledged:
     cdef int _take(self, Slot* slot, list taken) except -1
     cdef list take_until(self, uint64_t tag)
     cdef list take_one(self, uint64_t tag)
+    cdef Py_ssize_t _place(self, uint64_t tag) noexcept
+    cdef Py_ssize_t _last(self, uint64_t tag, bint multiple) noexcept
     cdef int settle(self, uint64_t tag, bint multiple) except -1
     cdef int _skip(self) except -1
     cdef int _tidy(self) except -1

@@ -36,8 +36,12 @@ class Unacknowledged:
     def take(self, tag: int, *, multiple: bool = False) -> list[Any]:
         """As ``acknowledge``, but the entries are the caller's to settle; none for an unknown tag."""
     def take_all(self) -> list[Any]:
-        """Everything, in the order of the tags."""
-    def is_known(self, tag: int, *, multiple: bool = False) -> bool:
-        """Whether a tag can be acknowledged."""
+        """Everything that is not held, in the order of the tags."""
+    def peek(self, tag: int, *, multiple: bool = False) -> list[Any] | None:
+        """What ``take`` would return; None for an unknown tag."""
+    def hold(self, tag: int, *, multiple: bool = False) -> list[int]:
+        """Have the tags be unknown from now on, of deliveries that count as before; the tags."""
+    def let_go(self, tags: list[int]) -> None:
+        """Undo ``hold``."""
     def forget_consumer(self, consumer: PrefetchWindow) -> None:
         """The consumer is cancelled; what it was sent stays the channel's."""

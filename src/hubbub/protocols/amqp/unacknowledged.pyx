@@ -46,11 +46,29 @@ cdef class Unacknowledged:
     def take_all(self):
         return self.take_until(self.last_tag)
 
-    def is_known(self, uint64_t tag, *, bint multiple=False):
-        if multiple and tag == 0:
-            return True
-        at = self._find(tag)
-        return at >= 0
+    def peek(self, uint64_t tag, *, bint multiple=False):
+        cdef Py_ssize_t at, last = self._last(tag, multiple)
+        if last < 0:
+            return [] if multiple and tag == 0 else None
+        return [<object>self._slots[at].entry
+                for at in range(self._head if multiple else last, last + 1)
+                if self._slots[at].entry != NULL and not self._slots[at].held]
+
+    def hold(self, uint64_t tag, *, bint multiple=False):
+        cdef Py_ssize_t at, last = self._last(tag, multiple)
+        cdef list tags = []
+        for at in range(self._head if multiple else last, last + 1):
+            if last >= 0 and self._slots[at].entry != NULL and not self._slots[at].held:
+                self._slots[at].held = True
+                tags.append(self._slots[at].tag)
+        return tags
+
+    def let_go(self, list tags not None):
+        cdef Py_ssize_t at
+        for tag in tags:
+            at = self._place(tag)
+            if at >= 0:
+                self._slots[at].held = False
 
     def forget_consumer(self, PrefetchWindow consumer not None):
         cdef Py_ssize_t at
@@ -86,6 +104,7 @@ cdef class Unacknowledged:
         Py_INCREF(entry)
         slot.entry = <PyObject*>entry
         slot.consumer = NULL
+        slot.held = False
         if consumer is not None:
             Py_INCREF(consumer)
             slot.consumer = <PyObject*>consumer
@@ -94,6 +113,15 @@ cdef class Unacknowledged:
 
     cdef Py_ssize_t _find(self, uint64_t tag) noexcept:
         """Where the tag stands, -1 if nothing is unacknowledged under it."""
+        cdef Py_ssize_t at = self._place(tag)
+        return -1 if at < 0 or self._slots[at].held else at
+
+    cdef Py_ssize_t _last(self, uint64_t tag, bint multiple) noexcept:
+        """Where the last stands that a method is about, -1 if there is none."""
+        return self._end - 1 if multiple and tag == 0 else self._find(tag)
+
+    cdef Py_ssize_t _place(self, uint64_t tag) noexcept:
+        """As ``_find``, of what is held, too."""
         cdef Py_ssize_t low = self._head, high = self._end, middle
         if low < high and self._slots[low].tag == tag:
             return low if self._slots[low].entry != NULL else -1
@@ -153,7 +181,7 @@ cdef class Unacknowledged:
         return taken
 
     cdef int _take(self, Slot* slot, list taken) except -1:
-        if slot.entry != NULL:
+        if slot.entry != NULL and not slot.held:
             taken.append(<object>slot.entry)
             self.count -= 1
             release(slot)
