@@ -97,7 +97,8 @@ cdef class Dispatcher:
             store(run, holder, self._timers.wall_ms, stored, refused, outcome.failed)
         outcome.refused = refused
         outcome.stored = stored
-        run.stores = set()
+        if run.kept:
+            run.stores = set()
         if self._open:
             self._deliver(run, outcome)
         else:

@@ -51,6 +51,7 @@ cdef class Burst:
     cdef const uint8_t* _name       # how the last view's publisher spelled its address
     cdef Py_ssize_t _name_size
     cdef bint special
+    cdef bint kept
     cdef readonly Origin origin
     cdef readonly object source
 
@@ -64,6 +65,7 @@ cdef class Run:
     cdef View* views
     cdef readonly Py_ssize_t count
     cdef bint special       # whether a message of it may have to be stored or refused
+    cdef bint kept          # whether an observer may store one
     cdef readonly Origin origin
     cdef readonly object source
     cdef View* _owned       # where the views are this run's own

@@ -61,7 +61,7 @@ cdef class Burst:
         self._routes.clear()
         self._last = None
         self._name_size = -1
-        self.special = False
+        self.special = self.kept = False
         self.source = source
         self._timestamp_ms = timestamp_ms
         return 0
@@ -82,6 +82,7 @@ cdef class Burst:
             self._last = route
             self._name_size = -1
             self.special |= route.special
+            self.kept |= route.kept
         view = &self.views[self.count]
         self.count += 1
         view.route = <void*>route
@@ -105,6 +106,7 @@ cdef class Burst:
         """The run of these views."""
         cdef Run run = part(self.views + first, count, self.origin, self.source)
         run.special = self.special
+        run.kept = self.kept
         return run
 
 
@@ -238,6 +240,7 @@ cdef Run run_of(Route route, object message, int qos=EXACTLY_ONCE):
     run._messages = [message]
     run._route = route
     run.special = route.special
+    run.kept = route.kept
     view.route = <void*>route
     view.value = NULL if value is None else <const uint8_t*>PyBytes_AS_STRING(value)
     view.value_size = -1 if value is None else PyBytes_GET_SIZE(value)

@@ -60,8 +60,8 @@ cdef class MqttReader(StreamSession):
     cdef int _hand_over(self, Outbox own) except -1
     cdef object _remember(self, Run run)
     cdef int _acknowledge(self, Run run, Outcome outcome, object remembered) except -1
-    cdef int _await_repeated(self, Outcome outcome) except -1
-    cdef int _note_taken(self, Outcome outcome, object failure) except -1
+    cdef bint _await_repeated(self, Outcome outcome) except -1
+    cdef int _note_taken(self, Outcome outcome, object publication) except -1
     cdef bytes _answers(self, Run run, Outcome outcome, bint is_stored, dict not_retained)
     cdef int _reason(self, Run run, Outcome outcome, bint is_stored,
                      const Pending* pending) except -1

@@ -388,43 +388,52 @@ cdef class MqttReader(StreamSession):
             return 0
         if remembered is not None:
             outcome.stored.append(remembered)
-        failure = next(iter(outcome.failed.values()), None)
-        self._note_taken(outcome, failure)
-        self._await_repeated(outcome)
+        failure = next(iter(outcome.failed.values())) if outcome.failed else None
+        publication = None
         if outcome.stored or failure is not None:
-            self.acknowledgements.later(answers, self.publisher._pending_count,
-                                        outcome.publication(0, failure), self.lost)
+            publication = outcome.publication(0, failure)
+            self._note_taken(outcome, publication)
+        if self._await_repeated(outcome):
+            publication = outcome.publication(0, failure)
+        if publication is not None:
+            self.acknowledgements.later(
+                answers, self.publisher._pending_count, publication, self.lost)
         else:
             self.acknowledgements.now(answers)
         return 0
 
-    cdef int _await_repeated(self, Outcome outcome) except -1:
-        """What is published again is safe when it is the first time.
+    cdef bint _await_repeated(self, Outcome outcome) except -1:
+        """What is published again is safe when it is the first time; whether that is to come.
 
         Nobody waits for these receipts in turn, or a client could make chains of them.
         """
         cdef Pending* pending = self.publisher._pending
         cdef Py_ssize_t at
-        cdef dict found = {}
+        cdef dict found = None
         for at in range(self.publisher._pending_count):
             if pending[at].index == TAKEN_BEFORE:
                 publication = self.receipts.pending(pending[at].packet_id)
                 if publication is not None:
+                    if found is None:
+                        found = {}
                     found[id(publication)] = publication
-        outcome.stored.extend(found.values())
-        return 0
+        if found is not None:
+            outcome.stored.extend(found.values())
+        return found is not None
 
-    cdef int _note_taken(self, Outcome outcome, object failure) except -1:
+    cdef int _note_taken(self, Outcome outcome, object publication) except -1:
         """Until it is safe, what was taken at QoS 2 is not to be called so."""
         cdef Pending* pending = self.publisher._pending
         cdef Py_ssize_t at
-        cdef list taken = []
+        cdef list taken = None
         for at in range(self.publisher._pending_count):
             if (pending[at].qos == 2 and pending[at].index >= 0
                     and not (outcome.refused and pending[at].index in outcome.refused)):
+                if taken is None:
+                    taken = []
                 taken.append(pending[at].packet_id)
-        if taken and (outcome.stored or failure is not None):
-            self.receipts.taken(taken, outcome.publication(0, failure))
+        if taken is not None:
+            self.receipts.taken(taken, publication)
         return 0
 
     def _retain(self, Run run, Outcome outcome):
