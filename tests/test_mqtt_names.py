@@ -111,7 +111,9 @@ def test_an_address_too_long_for_a_topic_name_has_none():
     assert spelled(from_opaque(b"/" * (MAX_STRING_BYTES // 3 + 1))) == b""
 
 
-@pytest.mark.parametrize("topic", [b"", b"a/+", b"#", b"a#", b"\xff", b"a\0", b"\xed\xa0\x80"])
+@pytest.mark.parametrize(
+    "topic", [b"", b"a/+", b"#", b"a#", b"\xff", b"a\0", b"\0%", b"\xed\xa0\x80"]
+)
 def test_what_the_specification_forbids_is_malformed(topic):
     with pytest.raises(MalformedNameError):
         address_of(topic)

@@ -71,6 +71,9 @@ def _address(parts: list[bytes]) -> Address:
 
 
 def _level(part: bytes) -> str:
+    """The level that a client writes. NUL itself is no part of any string [MQTT-1.5.4-2]: an escape says it."""
+    if b"\0" in part:
+        raise MalformedNameError("a topic has no NUL")
     if b"%" not in part:
         return _strict(part)
     raw = _raw_bytes(part)
@@ -78,18 +81,14 @@ def _level(part: bytes) -> str:
         return raw.decode("utf-8", "surrogateescape")
     if _raw_bytes(_ANY_STUFFING.sub(b"%", part)) is not None:
         part = _STUFFING.sub(b"%", part)
-    return _strict(_TEXT.decode(part), nul=True)
+    return _strict(_TEXT.decode(part))
 
 
-def _strict(part: bytes, *, nul: bool = False) -> str:
-    """The text of a level. NUL is no part of any string [MQTT-1.5.4-2], but an escape may say it."""
+def _strict(part: bytes) -> str:
     try:
-        text = part.decode()
+        return part.decode()
     except UnicodeDecodeError as error:
         raise MalformedNameError("a topic is not UTF-8") from error
-    if "\0" in text and not nul:
-        raise MalformedNameError("a topic has no NUL")
-    return text
 
 
 def spelled(address: Address) -> bytes:
