@@ -124,6 +124,16 @@ def test_a_dead_letter_is_no_way_round_what_one_may_not_receive():
     assert listener.vhosts["/"].queues["letters"].ready == 1
 
 
+@pytest.mark.parametrize("keys", [[1], [None], [["deep"]], [], "text", [b"open", 2]])
+def test_a_death_that_a_client_made_up_holds_up_no_queue(keys):
+    _, channel = opened(("receive", "secret"))
+    channel.queue()
+    channel.consume(no_ack=True)
+    channel.publish("q", b"1", headers={"x-death": [{"exchange": "", "routing-keys": keys}]})
+    channel.publish("q", b"2")
+    assert bodies(channel) == [b"1", b"2"]
+
+
 def test_an_answer_comes_to_who_asked_whatever_its_name():
     listener = amqp_listener(access=Deny())
     channel = Connection(listener).channel()

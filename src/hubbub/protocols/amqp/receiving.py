@@ -8,7 +8,7 @@ around what its owner may not have.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hubbub.model.errors import HubbubError, InvalidAddressError
 from hubbub.protocols.amqp.addresses import address_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hubbub.broker.work_queue import WorkQueue
     from hubbub.model.address import Address
     from hubbub.protocols.amqp.channel import Channel
-    from hubbub.protocols.amqp.tables import Field
+    from hubbub.protocols.amqp.tables import Field, Table
     from hubbub.protocols.amqp.vhost import VirtualHost
 
 # How many messages basic.get looks at for one that its user may have: all that a method may cost.
@@ -63,20 +63,21 @@ def _addresses(vhost: VirtualHost, mark: bytes) -> Iterator[Address]:
     yield from _address(vhost, exchange, key)
     if X_DEATH.encode() not in properties:
         return
-    deaths: list[Field] = []
+    headers: Table = {}
     with suppress(HubbubError):
-        found = (decode_headers(properties) or {}).get(X_DEATH)
-        deaths = found.value if found is not None and found.letter == "A" else []
-    for death in deaths:
-        if death.letter == "F":
-            source, keys = death.value.get("exchange"), death.value.get("routing-keys")
-            if (
-                source is not None
-                and keys is not None
-                and (source.letter, keys.letter) == ("S", "A")
-            ):
-                for each in keys.value[:1]:  # behind the routing key stand copies'
-                    yield from _address(vhost, source.value, each.value)
+        headers = decode_headers(properties) or {}
+    for death in _of_type("A", headers.get(X_DEATH), []):
+        died: Table = _of_type("F", death, {})
+        source = _of_type("S", died.get("exchange"))
+        for first in _of_type("A", died.get("routing-keys"), [])[:1]:  # behind it stand copies'
+            key = _of_type("S", first)
+            if source is not None and key is not None:
+                yield from _address(vhost, source, key)
+
+
+def _of_type(letter: str, field: Field | None, other: Any = None) -> Any:
+    """The value of a field, which any client may have made up; ``other`` where it is of no such type."""
+    return field.value if field is not None and field.letter == letter else other
 
 
 def _address(vhost: VirtualHost, name: bytes, key: bytes) -> Iterator[Address]:
