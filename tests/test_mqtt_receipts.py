@@ -61,6 +61,16 @@ def publish(client, packet_id=7, *, dup=False):
     )
 
 
+def assert_taken_when_it_comes_again(world, version):
+    """On a new connection, which is returned: once more it says that it was taken, and it is there once."""
+    client = world.connect(version)
+    publish(client, dup=True)
+    world.log.sync()
+    assert client.packets() == [Pubrec(7)]
+    assert world.stored() == 1
+    return client
+
+
 @both_places
 @both_versions
 @pytest.mark.parametrize("reconnects", [False, True])
@@ -108,11 +118,7 @@ def test_what_a_full_disk_did_not_take_is_taken_when_it_comes_again(version, pla
         assert Pubrec(7) not in client.packets()
     client.drop()
     world.pass_turns()
-    client = world.connect(version)
-    publish(client, dup=True)
-    world.log.sync()
-    assert client.packets() == [Pubrec(7)]
-    assert world.stored() == 1
+    assert_taken_when_it_comes_again(world, version)
 
 
 @both_places
@@ -140,11 +146,7 @@ def test_a_receipt_that_outlives_its_message_is_not_believed(version, place):
     publish(world.connect(version))
     world.sync_all_but(world.store)
     world = world.after()
-    client = world.connect(version)
-    publish(client, dup=True)
-    world.log.sync()
-    assert client.packets() == [Pubrec(7)]
-    assert world.stored() == 1
+    assert_taken_when_it_comes_again(world, version)
 
 
 @both_places
@@ -158,11 +160,7 @@ def test_a_message_that_was_acknowledged_is_not_taken_twice(version, place, powe
     assert client.packets() == [Pubrec(7)]
     world.log.sync()
     world = world.after(power_cut=power_cut)
-    client = world.connect(version)
-    publish(client, dup=True)
-    world.log.sync()
-    assert client.packets() == [Pubrec(7)]
-    assert world.stored() == 1
+    client = assert_taken_when_it_comes_again(world, version)
     client.send(wire.acknowledgement(wire.PUBREL, 7, version=version))
     world.log.sync()
     world.pass_turns()

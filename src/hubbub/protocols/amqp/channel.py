@@ -15,7 +15,7 @@ from hubbub.protocols.amqp import (
     settling,
     transactions,
 )
-from hubbub.protocols.amqp.addresses import ExchangeNames
+from hubbub.protocols.amqp.addresses import ExchangeNames, pattern_named
 from hubbub.protocols.amqp.carbon_copies import (
     check_copies,
     may_have_copies,
@@ -35,6 +35,7 @@ from hubbub.protocols.amqp.errors import (
     precondition_failed,
 )
 from hubbub.protocols.amqp.properties import decode_headers
+from hubbub.protocols.amqp.refusals import queue_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -154,6 +155,10 @@ class Channel(ContentReader):
         if target is None or not self.has_limited_access:
             return True
         return self.connection.listener.broker.may(self.connection.principal, action, target)
+
+    def check_may_read_queue(self, queue: AmqpQueue) -> None:
+        """Ask before anything is taken out of a queue. Raises ChannelError (403)."""
+        self.check_may_read(pattern_named(queue.name), queue_in(self.vhost.name, queue.name))
 
     def check_may_read(self, pattern: Pattern | None, named: str) -> None:
         """Ask before somebody reads what the pattern selects. Raises ChannelError (403)."""

@@ -6,7 +6,6 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import codec, direct_reply, receiving
-from hubbub.protocols.amqp.addresses import pattern_named
 from hubbub.protocols.amqp.arguments import INTEGER_TYPES
 from hubbub.protocols.amqp.deliveries import AmqpTaker, encode_content, routing_size
 from hubbub.protocols.amqp.errors import (
@@ -96,12 +95,11 @@ def _consume(channel: Channel, args: Any) -> None:
         channel.answer("basic.consume-ok", nowait=args.nowait, consumer_tag=tag)
         return
     queue = channel.queue_named(args.queue)
-    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
-    _check_arguments(queue_in(channel.vhost.name, queue.name), queue, args.arguments)
+    named = queue_in(channel.vhost.name, queue.name)
+    channel.check_may_read_queue(queue)
+    _check_arguments(named, queue, args.arguments)
     if queue.kind == "quorum" and channel.limits.prefetch:
-        raise not_implemented(
-            f"{queue_in(channel.vhost.name, queue.name)} does not support global qos"
-        )
+        raise not_implemented(f"{named} does not support global qos")
     tag = args.consumer_tag or f"amq.ctag-{secrets.token_urlsafe(_TAG_BYTES)}"
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
@@ -115,7 +113,7 @@ def _consume(channel: Channel, args: Any) -> None:
     priority = _priority(args.arguments)
     taker: AmqpTaker | StreamTaker
     if queue.stream is not None:
-        taker = queue.stream.taker(channel, tag, queue_in(channel.vhost.name, queue.name), args)
+        taker = queue.stream.taker(channel, tag, named, args)
     else:
         taker = new_taker(channel, tag, queue, no_ack=args.no_ack)
         taker.may_have = receiving.filter_of(channel)
@@ -183,7 +181,7 @@ def _qos(channel: Channel, args: Any) -> None:
 
 def _get(channel: Channel, args: Any) -> None:
     queue = channel.queue_named(args.queue)
-    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
+    channel.check_may_read_queue(queue)
     if queue.work is None:
         raise not_implemented(
             f"basic.get not supported by stream queues queue '{queue.name}' in vhost "

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 from hubbub.broker.observer import Subscriber
 from hubbub.broker.publication import Lost
 from hubbub.broker.work_item import Item
-from hubbub.model.address import from_opaque
 from hubbub.model.errors import HubbubError, InvalidAddressError, StorageError
-from hubbub.model.pattern import Exact
-from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_of
+from hubbub.protocols.amqp.addresses import COMMON_EXCHANGE, key_of, pattern_bound, pattern_named
 from hubbub.protocols.amqp.deliveries import routing_size
 from hubbub.protocols.amqp.exchanges import DEFAULT_EXCHANGE
 from hubbub.protocols.amqp.inward import Inward
@@ -64,12 +62,12 @@ class Crossing:
     def bound(self, binding: Binding) -> None:
         """Something was bound to an exchange."""
         if binding.source.name == COMMON_EXCHANGE:
-            self._want(_topic_pattern(binding.key))
+            self._want(pattern_bound(binding.source, binding.key))
 
     def unbound(self, binding: Binding) -> None:
         """Something was unbound."""
         if binding.source.name == COMMON_EXCHANGE:
-            self._forget(_topic_pattern(binding.key))
+            self._forget(pattern_bound(binding.source, binding.key))
 
     def exchange_added(self, exchange: Exchange) -> None:
         """An exchange was declared."""
@@ -83,11 +81,11 @@ class Crossing:
 
     def declared(self, name: str) -> None:
         """A queue came, or a fanout exchange."""
-        self._want(_name_pattern(name))
+        self._want(pattern_named(name))
 
     def deleted(self, name: str) -> None:
         """And is gone."""
-        self._forget(_name_pattern(name))
+        self._forget(pattern_named(name))
 
     def _want(self, pattern: Pattern | None) -> None:
         if pattern is not None:
@@ -146,18 +144,4 @@ def _kept(queue: AmqpQueue, item: Item) -> Durable | None:
         return Lost(error)
     except HubbubError as error:  # what a queue refuses by its settings is its own affair
         logger.warning("amqp: queue %s: %s", queue.name, error)
-        return None
-
-
-def _topic_pattern(key: bytes) -> Pattern | None:
-    try:
-        return pattern_of(key)
-    except InvalidAddressError:
-        return None  # which nothing of another protocol matches
-
-
-def _name_pattern(name: str) -> Pattern | None:
-    try:
-        return Exact(from_opaque(name.encode("utf-8", "surrogateescape")))
-    except InvalidAddressError:
         return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hubbub.protocols.amqp import direct_reply
-from hubbub.protocols.amqp.addresses import pattern_bound, pattern_named
+from hubbub.protocols.amqp.addresses import pattern_bound
 from hubbub.protocols.amqp.names import stripped
-from hubbub.protocols.amqp.refusals import exchange_in, queue_in
+from hubbub.protocols.amqp.refusals import exchange_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ def _queue_unbind(channel: Channel, args: Any) -> None:
 def _queue_purge(channel: Channel, args: Any) -> None:
     name = stripped(channel.full_name(args.queue))
     queue = channel.vhost.queue(name, channel.connection)
-    channel.check_may_read(pattern_named(queue.name), queue_in(channel.vhost.name, queue.name))
+    channel.check_may_read_queue(queue)
     count = channel.vhost.purge_queue(queue.name, channel.connection)
     stored = (queue.work,) if queue.work is not None else ()
     channel.answer_when_durable(

@@ -19,7 +19,7 @@ cdef class AmqpReader(StreamSession):
     cdef readonly dict channels         # number -> ContentReader
     cdef bint _greeted
     cdef list _published                # channels that published in this chunk
-    cdef list _relieved                 # and those whose consumers may have room again
+    cdef dict _relieved                 # as keys, those whose consumers may have room again
     cdef ContentReader _last
 
     cdef Py_ssize_t _part(self, const uint8_t* data, Py_ssize_t size) except -1

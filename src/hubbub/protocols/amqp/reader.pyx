@@ -52,7 +52,7 @@ cdef class AmqpReader(StreamSession):
         self.principal = ""
         self.channels = {}
         self._published = []
-        self._relieved = []
+        self._relieved = {}
 
     def settle(self):
         self._finish()
@@ -235,13 +235,12 @@ cdef class AmqpReader(StreamSession):
         return 0
 
     cpdef int relieve(self, ContentReader channel) except -1:
-        if channel not in self._relieved:
-            self._relieved.append(channel)
+        self._relieved[channel] = None
         return 0
 
     cdef int _wake_relieved(self) except -1:
         """Once for all that was acknowledged in this chunk: a channel may have many consumers."""
-        relieved, self._relieved = self._relieved, []
+        relieved, self._relieved = self._relieved, {}
         for channel in relieved:
             channel.wake()
         return 0
